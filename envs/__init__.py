@@ -1,0 +1,1 @@
+"""Environments: batches of games behind one dm_env interface."""

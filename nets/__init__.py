@@ -1,0 +1,1 @@
+"""Networks that state which unit feeds which columns."""

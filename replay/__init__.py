@@ -1,0 +1,1 @@
+"""Replay: every frame stored once, everything else computed when sampled."""

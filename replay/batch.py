@@ -1,0 +1,17 @@
+"""The value that travels from a replay (or a data stream) to a loss."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """B transitions of up to n steps; discount already holds gamma^k, so no loss multiplies by gamma again."""
+
+    obs: Tensor  # [B, *O]
+    action: Tensor  # [B] int64, or [B, A] float32
+    reward: Tensor  # [B] float32: sum of gamma^j r over the window
+    discount: Tensor  # [B] float32: gamma^k, or 0 where the episode truly ended
+    next_obs: Tensor  # [B, *O]
+    weight: Tensor  # [B] float32: importance weight, 1 for uniform sampling
+    index: Tensor  # type: ignore[assignment]  # [B] int64: where it lies in its replay (hides tuple.index)

@@ -1,0 +1,1 @@
+"""Runs: units, the loop, records, checkpoints; knows no agent."""

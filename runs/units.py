@@ -1,0 +1,98 @@
+"""Counts and periods as people write them: 100k, 2.5M, 1k:updates, 20k,40k, never."""
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Literal, cast, get_args
+
+from tyro.constructors import PrimitiveConstructorSpec
+
+Unit = Literal["steps", "updates", "targets", "episodes", "tasks"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
+SUFFIXES = {"k": 10**3, "M": 10**6, "B": 10**9}
+
+
+def count(text: str) -> int:
+    """ "2.5M" -> 2_500_000. Decimal, not float: 0.1M is exactly 100,000."""
+    digits, scale = text.replace("_", ""), 1
+    for suffix, value in SUFFIXES.items():
+        if digits.endswith(suffix):
+            digits, scale = digits[: -len(suffix)], value
+    try:
+        number = Decimal(digits) * scale
+        if number.is_finite() and number == int(number) and number >= 0:
+            return int(number)
+    except InvalidOperation:
+        pass
+    raise ValueError(f"{text!r} is not a count; write e.g. 100000, 100k or 2.5M")
+
+
+def spell(n: int) -> str:
+    """2_500_000 -> "2.5M"; the inverse of `count`."""
+    for suffix, value in reversed(SUFFIXES.items()):
+        if n >= value and n % (value // 100) == 0:
+            return f"{Decimal(n) / value:f}{suffix}"
+    return str(n)
+
+
+@dataclass(frozen=True)
+class Period:
+    """How often, or when: every `n` of `unit`, or once at each count in `at`. Falsy means never."""
+
+    n: int = 0
+    unit: Unit = "steps"
+    at: tuple[int, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.n > 0 or bool(self.at)
+
+    def crossed(self, clock: int) -> int:
+        """How many times this period has come round when its clock stands at `clock`."""
+        return sum(t <= clock for t in self.at) if self.at else (clock // self.n if self.n else 0)
+
+    def __str__(self) -> str:
+        if not self:
+            return "never"
+        tail = "" if self.unit == "steps" else f":{self.unit}"
+        return ",".join(spell(t) for t in self.at or (self.n,)) + tail
+
+
+NEVER = Period()
+
+
+def period(text: str) -> Period:
+    """ "1k:updates" -> Period(1000, "updates"); "20k,40k" -> at these steps; "never" -> NEVER."""
+    if text == "never":
+        return NEVER
+    numbers, _, unit = text.partition(":")
+    if (unit or "steps") not in UNITS:
+        raise ValueError(f"{text!r}: no unit {unit!r}; write one of {', '.join(UNITS)}")
+    try:
+        counts = tuple(count(part) for part in numbers.split(","))
+    except ValueError:
+        counts = ()
+    if not counts or 0 in counts or list(counts) != sorted(set(counts)):
+        raise ValueError(f"{text!r} is not a period; write e.g. 100k, 1k:updates, 20k,40k,60k or never")
+    which = cast(Unit, unit or "steps")
+    return Period(counts[0], which) if len(counts) == 1 else Period(0, which, counts)
+
+
+Count = Annotated[
+    int,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="COUNT",
+        instance_from_str=lambda args: count(args[0]),
+        is_instance=lambda x: isinstance(x, int),
+        str_from_instance=lambda n: [spell(n)],
+    ),
+]
+Every = Annotated[
+    Period,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PERIOD",
+        instance_from_str=lambda args: period(args[0]),
+        is_instance=lambda x: isinstance(x, Period),
+        str_from_instance=lambda p: [str(p)],
+    ),
+]
