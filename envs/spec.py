@@ -30,8 +30,9 @@ class Finished(NamedTuple):
 class Env(Protocol):
     """N games stepped in turn. step_type, reward, discount: [N]; observation: [N, *O].
 
-    After LAST the next step returns FIRST and ignores the action (dm_env's own rule). discount is 0 only where
-    the episode truly ended; a time limit is LAST with discount 1. A TimeStep stays valid until the step after next.
+    After LAST the next step returns FIRST and ignores the action (dm_env's own rule); FIRST has reward 0 and
+    discount 1. discount is 0 only where the episode truly ended; a time limit is LAST with discount 1.
+    A TimeStep stays valid until the step after next.
     """
 
     spec: EnvSpec
@@ -52,6 +53,10 @@ class Game(Protocol):
 
     spec: EnvSpec
 
+    def seed(self, seed: int) -> None:
+        """Start all randomness anew; the next reset begins a new game."""
+        ...
+
     def reset(self, obs: np.ndarray) -> None:
         """Begin the next episode (after a life loss the same game goes on); write its first observation into obs."""
         ...
@@ -60,10 +65,24 @@ class Game(Protocol):
         """Act and write the observation into obs: reward to learn from, discount (0 = truly ended), last."""
         ...
 
-    def seed(self, seed: int) -> None: ...
     def finished(self) -> tuple[float, int] | None:
         """(raw score, steps) if the step just made ended a whole game."""
         ...
 
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass
+class Tally:
+    """The game in play: its raw score and agent steps so far, and whether it is over (then a reset begins another)."""
+
+    score: float = 0.0
+    steps: int = 0
+    over: bool = True
+
+    def add(self, reward: float, over: bool) -> None:
+        self.score, self.steps, self.over = self.score + float(reward), self.steps + 1, bool(over)
+
+    def finished(self) -> tuple[float, int] | None:
+        return (self.score, self.steps) if self.over else None

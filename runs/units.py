@@ -76,6 +76,15 @@ def period(text: str) -> Period:
     return Period(counts[0], which) if len(counts) == 1 else Period(0, which, counts)
 
 
+def duration(text: str) -> int:
+    """ "90" or "90s" -> 90, "30m" -> 1800, "2h" -> 7200, "1d" -> 86400 seconds."""
+    scale = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:], 0)
+    digits = text[:-1] if scale else text
+    if not digits.isdecimal():
+        raise ValueError(f"{text!r} is not a duration; write e.g. 90s, 30m, 2h or 1d")
+    return int(digits) * (scale or 1)
+
+
 Count = Annotated[
     int,
     PrimitiveConstructorSpec(
@@ -94,5 +103,15 @@ Every = Annotated[
         instance_from_str=lambda args: period(args[0]),
         is_instance=lambda x: isinstance(x, Period),
         str_from_instance=lambda p: [str(p)],
+    ),
+]
+Duration = Annotated[
+    int,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="DURATION",
+        instance_from_str=lambda args: duration(args[0]),
+        is_instance=lambda x: isinstance(x, int),
+        str_from_instance=lambda n: [f"{n}s"],
     ),
 ]

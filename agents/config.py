@@ -1,0 +1,120 @@
+"""The flags that every agent has: running, learning, network. A field is a flag, its docstring the help."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from nets.encoders import NetConfig
+from nets.optim import OptimConfig
+from runs.units import NEVER, Count, Duration, Every, Period
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The run"""
+
+    env: str = "MontezumaRevenge"
+    """Any Atari game (Pong, ALE/Pong-v5), CartPole-v1, Acrobot-v1, MountainCar-v0, toy:chain, toy:catch"""
+    steps: Count = 10_000_000
+    """Agent steps in all, of all environments; a finished run goes on if this grows (CleanRL: 10M)"""
+    seed: int = 0
+    """Every generator is spawned from it by name"""
+    num_envs: int = 1
+    """Environments stepped in turn; changes neither the replay ratio nor the schedules"""
+    preset: str = ""
+    """Sets agent and environment flags; by default the one of the environment's family"""
+    config: str = ""
+    """TOML file of flags with underscores, or a run's config.json; typed flags win over it"""
+    root: str = "results"
+    """Where runs are kept: ROOT/<env>/<agent+interventions>/<seed>-<hash>"""
+    out: str = ""
+    """The run directory itself, instead of one under --root"""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps; auto takes a GPU if there is one"""
+    max_time: Duration = 0
+    """Save and stop with exit code 75 after this long, e.g. 30m, 2h or 90 (seconds); 0 for no limit"""
+    save_every: Every = Period(50_000)
+    """Checkpoint period in agent steps; the same command line continues from the last one"""
+    snapshot_every: Every = NEVER
+    """Keep networks and replay states for later probes, in agent steps"""
+    snapshot_optim: bool = True
+    """Snapshots hold the optimizer's state too"""
+    eval_every: Every = Period(250_000)
+    """Evaluation period in agent steps; always the same seeds (Dopamine: 250k)"""
+    eval_episodes: int = 10
+    """Whole games per evaluation, with raw scores"""
+    probe_every: Every = Period(10_000)
+    """Period of the probes (dormant units, norms) in agent steps"""
+    probe_batch: int = 512
+    """Replay states per probe (algorithms C.0: 512; dead units shrink as it grows)"""
+    record_every: Every = Period(1_000)
+    """Period of loss and speed rows in agent steps"""
+
+    def problems(self) -> list[str]:
+        rows = {
+            "steps": self.steps > 0,
+            "seed": self.seed >= 0,
+            "num_envs": self.num_envs > 0,
+            "eval_episodes": self.eval_episodes > 0,
+            "probe_batch": self.probe_batch > 0,
+        }
+        periods = ("save_every", "snapshot_every", "eval_every", "probe_every", "record_every")
+        rows |= {name: getattr(self, name).unit == "steps" for name in periods}
+        return [f"{name} {getattr(self, name)} is out of range" for name, fine in rows.items() if not fine]
+
+
+# On resume: these may change, --steps may grow, everything else is frozen (reliability: Config on resume).
+FREE = {
+    *("preset", "config", "root", "out", "device", "max_time", "save_every", "snapshot_every", "snapshot_optim"),
+    *("eval_every", "eval_episodes", "probe_every", "probe_batch", "record_every"),
+}
+
+
+@dataclass(frozen=True)
+class LearnConfig:
+    """Learning"""
+
+    batch_size: int = 32
+    """Transitions per update (Mnih et al. 2015: 32)"""
+    replay_ratio: float = 0.25
+    """Updates per agent step; 0.25 is one update every 4 steps (Mnih et al. 2015)"""
+    warmup: Count = 20_000
+    """Agent steps before the first update (Dopamine: 20k)"""
+    capacity: Count = 1_000_000
+    """Frames kept in the replay: one per agent step and one per episode; 7.1 GB for 1M of Atari (Mnih et al. 2015)"""
+    gamma: float = 0.99
+    """Discount per agent step (Mnih et al. 2015)"""
+    n_step: int = 1
+    """Rewards summed before bootstrapping (Dopamine DQN: 1)"""
+    target_every: Every = Period(8_000)
+    """How often the slow network follows: 8k (agent steps) or 2k:updates (Dopamine: 8k)"""
+    target_tau: float = 1.0
+    """1 copies the weights at once; less moves them by this fraction (BBF: .005 with --target-every 1:updates)"""
+    optim: OptimConfig = OptimConfig()
+
+    def problems(self) -> list[str]:
+        rows = {
+            "batch_size": self.batch_size > 0,
+            "replay_ratio": self.replay_ratio >= 0,
+            "warmup": self.warmup > 0,
+            "capacity": self.capacity > 1,
+            "gamma": 0 <= self.gamma <= 1,
+            "n_step": self.n_step > 0,
+            "target_every": self.target_every.unit in ("steps", "updates"),
+            "target_tau": 0 < self.target_tau <= 1,
+        }
+        return [f"{name} {getattr(self, name)} is out of range" for name, fine in rows.items() if not fine]
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """What every agent's config has: fields are flags, presets are {name: (family of environments, {flag: value})}."""
+
+    presets: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = {}
+
+    learn: LearnConfig = LearnConfig()
+    net: NetConfig = NetConfig()
+
+    def problems(self) -> list[str]:
+        """Every setting that is out of range, a sentence each."""
+        return self.learn.problems() + self.learn.optim.problems() + self.net.problems()

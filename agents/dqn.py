@@ -1,0 +1,170 @@
+"""DQN (Mnih et al. 2015) with double (arXiv:1509.06461), dueling (arXiv:1511.06581) and n-step returns as flags."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import dm_env
+import numpy as np
+import torch
+from gymnasium.spaces import Discrete
+from torch import Tensor
+
+from agents.config import AgentConfig
+from agents.explore import epsilon, explore
+from agents.learner import Learner
+from agents.losses import at, bootstrap, huber, squared
+from envs.spec import EnvSpec
+from nets.heads import Head, QNetwork
+from nets.part import Loss
+from replay.batch import Batch
+from runs.units import Count
+
+# {preset: (family, {flag: value as typed})}; class defaults are `suite` (algorithms: A.1, A.6).
+PRESETS: dict[str, tuple[str, dict[str, object]]] = {
+    # Dopamine's column and environment, but Huber and VALID padding.
+    "suite": ("atari", {}),
+    # dopamine/jax/agents/dqn/configs/dqn.gin@5873f54 as published.
+    "dopamine": ("atari", {"loss": "mse", "padding": "same", "init": "xavier"}),
+    # cleanrl/dqn_atari.py@fe8d8a03 with its environment.
+    "cleanrl": (
+        "atari",
+        {
+            "loss": "mse",
+            "warmup": "80k",
+            "target_every": "1k",
+            "lr": 1e-4,
+            "eps": 1e-8,
+            "epsilon_decay": "920k",  # it reaches .01 at step 1M, counted from 0
+            "epsilon_eval": 0.01,
+            "sticky": 0.0,
+            "noops": 30,
+            "life_loss": True,
+            "fire": True,
+        },
+    ),
+    # DrQ(eps)'s column without its augmentation: dopamine/labs/atari_100k/configs/DrQ_eps.gin@5873f54.
+    "atari100k": (
+        "atari",
+        {
+            "steps": "100k",
+            "double": True,
+            "head": "dueling",
+            "replay_ratio": 1.0,
+            "warmup": "1.6k",
+            "n_step": 10,
+            "target_every": "1:updates",
+            "lr": 1e-4,
+            "epsilon_decay": "5k",
+            "padding": "same",
+            "init": "xavier",
+            "sticky": 0.0,
+            "noops": 30,
+            "life_loss": True,
+            "eval_every": "100k",
+            "eval_episodes": 100,
+        },
+    ),
+    # Ours for CartPole-v1 and its kin: two layers of 256 and Adam 1e-3; `make learn` holds it to 475.
+    "classic": (
+        "control",
+        {
+            "steps": "50k",
+            "hidden": [256, 256],
+            "batch_size": 64,
+            "replay_ratio": 0.5,
+            "warmup": "1k",
+            "capacity": "50k",
+            "target_every": "500",
+            "lr": 1e-3,
+            "eps": 1e-8,
+            "epsilon_decay": "10k",
+            "epsilon_final": 0.04,
+            "epsilon_eval": 0.0,
+            "eval_every": "10k",
+            "eval_episodes": 20,
+            "probe_every": "2k",
+            "save_every": "10k",
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
+class DQNConfig(AgentConfig):
+    """DQN"""
+
+    presets = PRESETS
+
+    double: bool = False
+    """The online network chooses the next action, the target judges it (van Hasselt et al. 2016)"""
+    head: Head = "linear"
+    """dueling adds a value stream to the advantages (Wang et al. 2016)"""
+    loss: Literal["huber", "mse"] = "huber"
+    """huber clips the error at 1 (Mnih et al. 2015); mse is Dopamine's and CleanRL's"""
+    epsilon_decay: Count = 250_000
+    """Agent steps after the warm-up over which epsilon falls from its start to its end (Dopamine: 250k)"""
+    epsilon_start: float = 1.0
+    """Probability of a random action until the warm-up ends (Mnih et al. 2015)"""
+    epsilon_final: float = 0.01
+    """Probability of a random action at the end (Dopamine: .01)"""
+    epsilon_eval: float = 0.001
+    """Probability of a random action in evaluation (Dopamine: .001)"""
+
+    def problems(self) -> list[str]:
+        names = ("epsilon_start", "epsilon_final", "epsilon_eval")
+        rows = [f"{n} {getattr(self, n)} is not between 0 and 1" for n in names if not 0 <= getattr(self, n) <= 1]
+        return rows + super().problems()
+
+
+class DQN(Learner):
+    """One part, q: [B, A]."""
+
+    config: DQNConfig
+
+    @classmethod
+    def accepts(cls, spec: EnvSpec) -> None:
+        if not isinstance(spec.action, Discrete):
+            raise ValueError(f"DQN needs discrete actions; {spec.name} has {spec.action.shape[0]} continuous ones")
+
+    def build(self) -> None:
+        assert isinstance(self.spec.action, Discrete)
+        shape, self.actions = self.spec.observation.shape, int(self.spec.action.n)
+        make = lambda: QNetwork(shape, self.actions, self.config.net, self.config.head)
+        self.parts["q"] = self.part("q", make, self.learn.target_tau)
+
+    @torch.no_grad()
+    def act(self, now: dm_env.TimeStep, rng: np.random.Generator, greedy: bool = False) -> np.ndarray:
+        """Epsilon-greedy, [N] int64; the network is asked only where an env does not explore."""
+        action = explore(rng, self.actions, self.epsilon(greedy), len(now.observation))
+        if (action < 0).any():
+            obs = torch.as_tensor(now.observation, device=self.device)
+            best = self.parts["q"].net(obs).argmax(1).cpu().numpy()
+            action = np.where(action < 0, best, action)
+        return action
+
+    def epsilon(self, greedy: bool) -> float:
+        c = self.config
+        if greedy:
+            return c.epsilon_eval
+        return epsilon(self.clock["steps"], self.learn.warmup, c.epsilon_decay, c.epsilon_final, c.epsilon_start)
+
+    def losses(self, batch: Batch, rng: torch.Generator) -> Iterator[Loss]:
+        q, loss = self.parts["q"], huber if self.config.loss == "huber" else squared
+        assert q.target is not None
+        values = q.net(batch.obs)  # [B, A]
+        with torch.no_grad():
+            following = q.target(batch.next_obs)  # [B, A]
+            judge = q.net(batch.next_obs) if self.config.double else following
+        td = bootstrap(batch.reward, batch.discount, following, judge) - at(values, batch.action)  # [B]
+        value = (batch.weight * loss(td)).mean()
+        yield Loss("q", value, td, {"q/mean": values.mean(), "q/max": values.amax(1).mean()})
+
+    def run(self, part: str, batch: Batch) -> Tensor:
+        return self.parts[part].net(batch.obs)  # type: ignore[no-any-return]
+
+
+if __name__ == "__main__":
+    from agents.main import main
+
+    main(DQN, DQNConfig)

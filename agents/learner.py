@@ -1,0 +1,207 @@
+"""The update that all agents share. An agent states its parts, how it acts and its losses; nothing else differs."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import floor
+from typing import Any
+
+import dm_env
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.config import AgentConfig
+from envs.spec import EnvSpec
+from interventions.chain import Chain
+from nets.part import Loss, Make, Part
+from replay.base import Replay
+from replay.batch import Batch
+from runs.rng import draw_seed, stream
+
+CLOCKS = ("steps", "updates", "targets", "episodes", "tasks", "extra")
+
+
+class NotFinite(Exception):
+    """A loss or gradient that is not finite, found before the step: the part's weights are still good."""
+
+    code = 5
+
+    def __init__(self, part: str, batch: Batch | None) -> None:
+        super().__init__(f"the loss of part {part!r} or its gradient is not finite")
+        self.batch = batch
+
+
+@dataclass
+class View:
+    """The agent as a method or a probe may see it (nets/part.py: Subject), drawing from the caller's generator."""
+
+    learner: "Learner"
+    rng: np.random.Generator
+    parts: Mapping[str, Part] = field(init=False)
+    clock: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parts, self.clock = self.learner.parts, self.learner.clock
+
+    def run(self, part: str, batch: Batch) -> Tensor:
+        return self.learner.run(part, batch)
+
+    def losses(self, batch: Batch) -> Iterator[Loss]:
+        return self.learner.losses(batch, self.learner.generator(self.seed()))
+
+    def seed(self) -> int:
+        return draw_seed(self.rng)
+
+    def batch(self, size: int) -> Batch:
+        return self.learner.sample(size, self.rng)
+
+
+class Learner(ABC):
+    """parts, replay, chain and clock; all randomness comes from generators named init, act, replay and loss."""
+
+    def __init__(
+        self, spec: EnvSpec, config: AgentConfig, replay: Replay, chain: Chain, seed: int, device: torch.device
+    ) -> None:
+        self.spec, self.config, self.replay, self.chain, self.device = spec, config, replay, chain, device
+        self.learn = learn = config.learn
+        self.clock = dict.fromkeys(CLOCKS, 0)
+        self.rng = {name: stream(seed, name) for name in ("init", "act", "replay")}
+        self.loss_rng = self.generator(draw_seed(stream(seed, "loss")))
+        self.parts: dict[str, Part] = {}
+        self.synced = 0  # how often --target-every had come round at the last sync
+        self.sums: dict[str, Tensor] = {}  # of each metric over the updates since the last record
+        self.summed = 0
+        self.buffer = replay.buffer(learn.batch_size)
+        self.ratio = Fraction(str(learn.replay_ratio))  # of the digits typed: 0.1 is exactly 1/10
+        self.build()
+        chain.start(self.view, lambda *name: stream(seed, *name))
+
+    # ---- what an agent states
+
+    @classmethod
+    @abstractmethod
+    def accepts(cls, spec: EnvSpec) -> None:
+        """ValueError if it cannot learn in this environment, naming one that can."""
+
+    @abstractmethod
+    def build(self) -> None:
+        """Fill self.parts by self.part(...)."""
+
+    @abstractmethod
+    def act(self, now: dm_env.TimeStep, rng: np.random.Generator, greedy: bool = False) -> np.ndarray:
+        """Actions [N] for observations [N, *O]; greedy is the evaluation policy. All randomness comes from rng."""
+
+    @abstractmethod
+    def losses(self, batch: Batch, rng: torch.Generator) -> Iterator[Loss]:
+        """A generator of losses; each part has stepped when the next is asked for. Writes nothing."""
+
+    @abstractmethod
+    def run(self, part: str, batch: Batch) -> Tensor:
+        """How a part is called, for surgery and probes: its output on a batch, [B, ...]."""
+
+    # ---- what all agents share
+
+    def part(self, name: str, make: Make, tau: float | None = None) -> Part:
+        """Build a part: the chain may wrap `make`, and the init stream gives its seed."""
+        make = self.chain.build(name, make)
+        return Part(make, self.learn.optim.make, draw_seed(self.rng["init"]), self.device, tau)
+
+    def generator(self, seed: int) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(seed)
+
+    def sample(self, size: int, rng: np.random.Generator, out: Batch | None = None) -> Batch:
+        return self.place(self.replay.sample(size, rng, self.learn.n_step, self.learn.gamma, out))
+
+    def place(self, batch: Batch) -> Batch:
+        """The batch on the agent's device."""
+        return batch if self.device.type == "cpu" else Batch(*(x.to(self.device, non_blocking=True) for x in batch))
+
+    def view(self, rng: np.random.Generator) -> View:
+        return View(self, rng)
+
+    def owed(self) -> int:
+        """Updates that the replay ratio owes: floor(ratio * steps after the warm-up) - updates, so no burst."""
+        return floor(self.ratio * max(0, self.clock["steps"] - self.learn.warmup)) - self.clock["updates"]
+
+    def update(self) -> None:
+        """One minibatch through all parts, with every hook point of interventions/base.py."""
+        if not self.clock["updates"]:
+            self.synced = self.due()  # periods that came round in the warm-up are not owed
+        batch = self.chain.before_update(self.sample(self.learn.batch_size, self.rng["replay"], self.buffer))
+        metrics: dict[str, Tensor] = {}
+        for loss in self.losses(batch, self.loss_rng):
+            metrics |= self.step(loss, batch)
+            if loss.td is not None:
+                self.replay.reprioritize(batch.index, loss.td.detach())
+        for name, value in metrics.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.summed += 1
+        self.clock["updates"] += 1
+        self.chain.after_update()
+        self.follow()
+        self.chain.tick()
+
+    def step(self, loss: Loss, batch: Batch) -> dict[str, Tensor]:
+        """Backward, hooks, clip, check, optimizer step of one part."""
+        part, optim = self.parts[loss.part], self.learn.optim
+        value = self.chain.on_loss(loss, batch)
+        part.opt.zero_grad(set_to_none=True)
+        value.backward(inputs=part.trainable)  # type: ignore[no-untyped-call]
+        self.chain.after_backward(loss.part, batch)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in part.trainable if p.grad is not None])
+        if optim.clip:
+            torch.nn.utils.clip_grads_with_norm_(part.trainable, optim.clip, norm)
+        value = value.detach()
+        # On a CPU this read is free and comes before the step; elsewhere main reads the sums at each record.
+        if self.device.type == "cpu" and not bool(torch.isfinite(value + norm)):
+            raise NotFinite(loss.part, batch)
+        part.opt.step()
+        part.age += 1
+        named = {name: x.detach() for name, x in loss.metrics.items()}
+        return {f"loss/{loss.part}": value, f"grad/{loss.part}": norm, **named}
+
+    def due(self) -> int:
+        return self.learn.target_every.crossed(self.clock[self.learn.target_every.unit])
+
+    def follow(self) -> None:
+        """Targets: a hard copy or a step of the moving average when --target-every has come round."""
+        if self.due() > self.synced:
+            self.synced = self.due()
+            slow = [part for part in self.parts.values() if part.tau is not None]
+            for part in slow:
+                part.sync(part.tau or 1.0)
+            self.clock["targets"] += any(part.tau == 1.0 for part in slow)
+
+    def metrics(self) -> dict[str, float]:
+        """Means over the updates since the last call; {} if there were none. Here they leave the device."""
+        row = {name: float(total) / self.summed for name, total in self.sums.items()}
+        self.sums, self.summed = {}, 0
+        return row
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything but the rows of the replay, which are saved as a log."""
+        return {
+            "parts": {name: part.state_dict() for name, part in self.parts.items()},
+            "chain": self.chain.state_dict(),
+            "clock": dict(self.clock),
+            "rng": {name: rng.bit_generator.state for name, rng in self.rng.items()},
+            "loss_rng": self.loss_rng.get_state(),
+            "synced": self.synced,
+            "sums": dict(self.sums),
+            "summed": self.summed,
+            "replay": self.replay.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, part in self.parts.items():
+            part.load_state_dict(state["parts"][name])
+        self.chain.load_state_dict(state["chain"])
+        self.clock.update(state["clock"])
+        for name, rng in self.rng.items():
+            rng.bit_generator.state = state["rng"][name]
+        self.loss_rng.set_state(state["loss_rng"])
+        self.synced, self.summed = state["synced"], state["summed"]
+        self.sums = {name: x.to(self.device) for name, x in state["sums"].items()}
+        self.replay.load_state_dict(state["replay"])

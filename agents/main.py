@@ -1,0 +1,97 @@
+"""From the command line to the last step, and the exit codes: the same line again continues, a finished run says so.
+
+0 done, 2 bad input, 3 directory in use, 4 disk full, 5 a number that is not finite, 70 a bug of ours, 75 call me again.
+"""
+
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from agents.build import build
+from agents.config import FREE, AgentConfig
+from agents.estimate import outlook
+from agents.flags import BadInput, Settings, check, parse, refusals
+from agents.learner import Learner, NotFinite
+from agents.session import Session
+from runs import directory
+from runs.checkpoint import Damaged, DiskFull
+from runs.lock import Locked, RunLock
+from runs.loop import interact
+from runs.progress import clock, say
+from runs.signals import STOPPED, Stop
+
+SOURCE = Path(__file__).resolve().parent.parent
+
+
+def main(agent: type[Learner], config: type[AgentConfig]) -> NoReturn:
+    """The process: parse, run, exit."""
+    sys.exit(run(agent, config, sys.argv[1:]))
+
+
+def run(agent: type[Learner], config: type[AgentConfig], argv: Sequence[str]) -> int:
+    """One command line to its exit code; a known failure is one sentence each, without a traceback."""
+    try:
+        return train(agent, parse(agent.__name__.lower(), config, argv))
+    except (BadInput, Damaged, Locked, DiskFull, NotFinite) as error:
+        for line in str(error).splitlines():
+            say(f"error: {line}")
+        return error.code
+    except FloatingPointError as error:
+        say(f"error: {error}; the last checkpoint stands")
+        return NotFinite.code
+    except Exception:
+        traceback.print_exc()
+        return 70
+
+
+def train(kind: type[Learner], settings: Settings) -> int:
+    path, config = settings.directory, settings.saved()
+    problems = check(settings) or directory.changes(path, config, settings.odd, {*FREE, "steps"})
+    if problems:
+        raise BadInput("\n".join(problems))
+    if (done := directory.finished(path)) and done >= settings.run.steps:
+        say(f"finished: {path} stands at {done:,} steps; raise --steps to go on")
+        return 0
+    with RunLock(path) as lock:
+        with refusals():
+            env, agent = build(kind, settings)
+        directory.reopen(path)
+        directory.describe(path, config, SOURCE)
+        session = Session(settings, env, agent, lock)
+        stop = Stop()
+        try:
+            say(outlook(settings, agent, path))
+            return learn(session, stop)
+        except NotFinite as error:
+            session.wreck(error)
+            raise
+        finally:
+            stop.close()
+            session.close()
+
+
+def learn(session: Session, stop: Stop) -> int:
+    """The loop of interventions/base.py."""
+    agent, run, start = session.agent, session.run, time.monotonic()
+    for now in interact(agent, session.env, session.now, session.resumed):
+        session.now = now
+        session.measure()
+        over = session.step >= run.steps
+        late = run.max_time and time.monotonic() - start > run.max_time
+        if session.table.due("save", session.step) or stop or late or over:
+            session.save()
+        if over:
+            break
+        if stop or late:
+            say(f"stopped by {stop or '--max-time'} at step {session.step:,}; the same command line continues")
+            return STOPPED
+        agent.chain.tick()
+        while agent.owed() > 0:
+            agent.update()
+    picture = session.finish()
+    say(f"done: {session.step:,} steps in {clock(time.monotonic() - start)}")
+    say(f"run       {session.path}\npicture   {picture}\ndashboard tensorboard --logdir {run.root}")
+    return 0

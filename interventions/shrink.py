@@ -1,0 +1,51 @@
+"""Shrink and perturb (Ash & Adams 2020, arXiv:1910.08475; in RL D'Oro et al. 2023): theta <- factor theta + noise phi.
+
+phi is a fresh draw of the same network, as in the authors' code; their text draws it from a normal distribution.
+Both factors of .5 are BBF's (arXiv:2305.19452); .8 and .2 are SR-SPR's. The variance of .5 theta + .5 phi is below the
+initial one where theta has it too: .5^2 + .5^2 = .5.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from interventions.base import Intervention, Reach, State
+from nets.part import Copy, Subject
+from runs.units import NEVER, Every
+
+
+@dataclass(frozen=True)
+class Shrink(Intervention):
+    """Shrink and perturb: weights half-way to a fresh draw (Ash & Adams 2020)"""
+
+    reach = Reach.LAYER
+    touches = "weights, target, optimizer of the chosen groups"
+
+    shrink_every: Every = NEVER
+    """How often, e.g. 20k (agent steps) or 40k:updates (BBF, arXiv:2305.19452)"""
+    shrink_factor: float = 0.5
+    """What is kept of the weights: lambda (BBF .5, SR-SPR .8, Ash & Adams .4)"""
+    shrink_noise: float = 0.5
+    """How much of a fresh draw is added (BBF .5, SR-SPR .2, Ash & Adams .1)"""
+    shrink_groups: str = ""
+    """Which groups of each network; empty for all. BBF shrinks the encoder and resets the rest (arXiv:2305.19452)"""
+    shrink_skip: str = "norm"
+    """Groups left alone: gains and biases of normalisation layers by default (algorithms: B.7)"""
+    shrink_target: Copy = "copy"
+    """The slow network then is a copy, kept as it was, or shrunk toward a draw of its own (BBF)"""
+
+    def refuse(self, subject: Subject) -> Iterator[str]:
+        if not 0 <= self.shrink_factor <= 1:
+            yield f"shrink_factor {self.shrink_factor} is not between 0 and 1"
+        if self.shrink_noise < 0:
+            yield f"shrink_noise {self.shrink_noise} is below 0"
+
+    def apply(self, state: State, subject: Subject) -> None:
+        for part in subject.parts.values():
+            part.redraw(
+                subject.seed,
+                self.shrink_groups,
+                self.shrink_skip,
+                self.shrink_factor,
+                self.shrink_noise,
+                self.shrink_target,
+            )

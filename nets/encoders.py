@@ -1,0 +1,90 @@
+"""Encoders and torsos: the Nature CNN (Mnih et al. 2015) and the MLP, as chains of Blocks."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from nets.anatomy import Layer, Writer
+from nets.layers import Activation, Block, Conv2d, Init, Linear, Norm
+
+NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))  # channels, kernel, stride (Mnih et al. 2015)
+
+
+@dataclass(frozen=True)
+class NetConfig:
+    """The network"""
+
+    hidden: tuple[int, ...] = (512,)
+    """Units of each fully connected hidden layer (Mnih et al. 2015: one of 512 after the convolutions)"""
+    width: float = 1.0
+    """Factor on the units of every hidden layer, channels included"""
+    norm: Norm = "none"
+    """layer: Linear/Conv -> LayerNorm -> activation in every hidden layer (Lyle et al. 2023, arXiv:2303.01486)"""
+    activation: Activation = "relu"
+    """Hidden activation; crelu keeps the units and doubles the inputs behind them (arXiv:2303.07507)"""
+    padding: Literal["valid", "same"] = "valid"
+    """Of the convolutions: valid leaves 7x7 positions (Nature, dqn_zoo), same leaves 11x11 (Dopamine)"""
+    init: Init = "torch"
+    """torch: U(+-1/sqrt(fan_in)) for weights and biases (Nature, dqn_zoo); xavier: with zero bias (Dopamine)"""
+
+    def problems(self) -> list[str]:
+        rows = {"hidden": all(n > 0 for n in self.hidden), "width": self.width > 0}
+        return [f"{name} {getattr(self, name)} is out of range" for name, fine in rows.items() if not fine]
+
+    def units(self, n: int) -> int:
+        return max(1, round(n * self.width))
+
+
+class Chain(nn.Module):
+    """Blocks in a row, named in the order of the forward pass."""
+
+    def __init__(self, blocks: dict[str, Block]) -> None:
+        super().__init__()
+        for name, block in blocks.items():
+            self.add_module(name, block)
+
+    def blocks(self) -> list[tuple[str, Block]]:
+        return [(name, block) for name, block in self.named_children() if isinstance(block, Block)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _, block in self.blocks():
+            x = block(x)
+        return x
+
+    def layers(self, prefix: str, readers: list[Writer], width: int = 1) -> list[Layer]:
+        """Each block is read by the next one, the last by `readers` through `width` columns a unit."""
+        rows = self.blocks()
+        following: list[list[Writer]] = [[block.writer] for _, block in rows[1:]]
+        widths = [1] * len(following) + [width]
+        return [
+            block.layer(f"{prefix}.{name}", reader, w)
+            for (name, block), reader, w in zip(rows, [*following, readers], widths, strict=True)
+        ]
+
+
+def nature(shape: tuple[int, ...], config: NetConfig) -> tuple[Chain, int, int]:
+    """shape: (C, H, W) -> the convolutions, their output features and the positions of one channel (7*7 for 84x84)."""
+    channels, height, width = shape
+    if height != width:
+        raise ValueError(f"the Nature CNN takes square images; this observation is {height}x{width}")
+    blocks: dict[str, Block] = {}
+    for i, (units, kernel, stride) in enumerate(NATURE):
+        conv = Conv2d(channels, config.units(units), kernel, stride, height, config.padding == "same", config.init)
+        if conv.size < 1:
+            raise ValueError(
+                f"images of {width}x{width} are too small for the Nature CNN with {config.padding} padding"
+            )
+        block = blocks[f"conv{i + 1}"] = Block(conv, config.norm, config.activation)
+        channels, height = block.units * block.copies, conv.size
+    return Chain(blocks), channels * height**2, height**2
+
+
+def mlp(inputs: int, config: NetConfig) -> tuple[Chain, int]:
+    """inputs: D -> the hidden layers and their output features."""
+    blocks: dict[str, Block] = {}
+    for i, units in enumerate(config.hidden):
+        linear = Linear(inputs, config.units(units), config.init)
+        block = blocks[f"fc{i + 1}"] = Block(linear, config.norm, config.activation)
+        inputs = block.units * block.copies
+    return Chain(blocks), inputs

@@ -1,0 +1,76 @@
+"""Optimizers as flags: Adam, AdamW, RMSProp, SGD with momentum; torch's fused kernels where they exist."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """The optimizer"""
+
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
+    """adam: weight decay joins the gradient; adamw: it is decoupled; rmsprop: centred (dqn_zoo); sgd: with momentum"""
+    lr: float = 6.25e-5
+    """Learning rate (Dopamine DQN: 6.25e-5)"""
+    eps: float = 1.5e-4
+    """Added to the root of the second moment (Dopamine: 1.5e-4; torch: 1e-8)"""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of the first and second moment (Kingma & Ba 2015); rmsprop reads the second, sgd's momentum is the first"""
+    weight_decay: float = 0.0
+    """On matrices and kernels only, never on biases or norms (BBF's rule, arXiv:2305.19452)"""
+    clip: float = 0.0
+    """Global gradient norm of each part is clipped to this; 0 for never (Dopamine and CleanRL do not clip)"""
+
+    def problems(self) -> list[str]:
+        rows = {
+            "lr": self.lr > 0,
+            "eps": self.eps >= 0,
+            "betas": all(0 <= b < 1 for b in self.betas),
+            "weight_decay": self.weight_decay >= 0,
+            "clip": self.clip >= 0,
+        }
+        return [f"{name} {getattr(self, name)} is out of range" for name, fine in rows.items() if not fine]
+
+    def make(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        """An optimizer whose state exists, all zero, before the first step: so it can be loaded and reset in place."""
+        every = list(parameters)
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in every if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in every if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        groups = [g for g in groups if g["params"]]
+        match self.optimizer:
+            case "adam":
+                opt: Optimizer = Adam(groups, lr=self.lr, eps=self.eps, betas=self.betas, fused=True)
+            case "adamw":
+                opt = AdamW(groups, lr=self.lr, eps=self.eps, betas=self.betas, fused=True)
+            case "rmsprop":
+                opt = RMSprop(groups, lr=self.lr, eps=self.eps, alpha=self.betas[1], centered=True)
+            case "sgd":
+                opt = SGD(groups, lr=self.lr, momentum=self.betas[0], fused=True)
+        return awake(opt)
+
+
+@torch.no_grad()
+def awake(opt: Optimizer) -> Optimizer:
+    """Create every slot by a step of length zero on zero gradients, then zero the slots; parameters keep their bits."""
+    rates = [group["lr"] for group in opt.param_groups]
+    kept = [[p.clone() for p in group["params"]] for group in opt.param_groups]
+    for group in opt.param_groups:
+        group["lr"] = 0.0
+        for p in group["params"]:
+            p.grad = torch.zeros_like(p)
+    opt.step()
+    opt.zero_grad(set_to_none=True)
+    for group, lr, saved in zip(opt.param_groups, rates, kept, strict=True):
+        group["lr"] = lr
+        for p, old in zip(group["params"], saved, strict=True):
+            p.copy_(old)
+            for slot in opt.state[p].values():
+                slot.zero_()
+    return opt

@@ -1,0 +1,191 @@
+"""A Part: one network, its slow copy and the optimizer that owns its weights. Subject: all that a method may know."""
+
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from types import EllipsisType
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nets.anatomy import Network
+from replay.batch import Batch
+
+Make = Callable[[], Network]
+Copy = Literal["copy", "keep", "own"]
+Index = EllipsisType | Tensor | tuple[slice | Tensor, ...]
+EMPTY: Mapping[str, Tensor] = {}
+
+
+def member(name: str, groups: str) -> bool:
+    """Whether a parameter's path has one of the comma-separated groups as a component; "" is every group."""
+    return not groups or bool(set(groups.split(",")) & set(name.split(".")))
+
+
+class Part:
+    """Weights are written in place: no Parameter, module or optimizer is ever replaced after construction.
+
+    age: updates since the part was reborn; whoever redraws it sets it to 0.
+    tau: the rule of the slow copy, 1 for a hard copy, less for an exponential moving average.
+    """
+
+    def __init__(
+        self,
+        make: Make,
+        optimizer: Callable[[list[nn.Parameter]], Optimizer],
+        seed: int,
+        device: torch.device | str = "cpu",
+        tau: float | None = None,
+    ) -> None:
+        self.make, self.optimizer, self.device, self.tau = make, optimizer, torch.device(device), tau
+        self.net = self.fresh(seed)
+        self.target = deepcopy(self.net).requires_grad_(False) if tau is not None else None
+        self.opt = optimizer(self.trainable)
+        self.age = 0
+
+    @property
+    def trainable(self) -> list[nn.Parameter]:
+        return [p for p in self.net.parameters() if p.requires_grad]
+
+    def fresh(self, seed: int) -> Network:
+        """Another draw of the same network, a pure function of the seed; the global generator is left as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            net = self.make()
+        return net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def groups(self) -> list[str]:
+        """Every component of a parameter's path, but the parameter's own name."""
+        return sorted({g for name, _ in self.net.named_parameters() for g in name.split(".")[:-1]})
+
+    def select(self, groups: str = "", skip: str = "") -> dict[str, nn.Parameter]:
+        """Parameters by name whose path has one of the groups and none of `skip` as a component; {} if none."""
+        names = {name: p for name, p in self.net.named_parameters() if member(name, groups)}
+        return {name: p for name, p in names.items() if not (skip and member(name, skip))}
+
+    @torch.no_grad()
+    def redraw(
+        self,
+        seed: Callable[[], int],
+        groups: str = "",
+        skip: str = "",
+        keep: float = 0.0,
+        noise: float = 1.0,
+        target: Copy = "copy",
+    ) -> None:
+        """theta <- keep theta + noise phi on the groups, phi a fresh draw; the optimizer forgets them, age restarts.
+
+        target: the slow copy of the same parameters becomes a `copy`, is kept (`keep`), or is redrawn with a draw of
+        its `own` as in BBF. A part without these groups is left alone.
+        """
+        live = self.select(groups, skip)
+        if not live:
+            return
+        blend(live, self.fresh(seed()), keep, noise)
+        for p in live.values():
+            self.forget(p)
+        if self.target is not None and target != "keep":
+            slow = {name: p for name, p in self.target.named_parameters() if name in live}
+            if target == "own":
+                blend(slow, self.fresh(seed()), keep, noise)
+            else:
+                torch._foreach_copy_(list[Tensor](slow.values()), list[Tensor](live.values()))
+        self.age = 0
+
+    @torch.no_grad()
+    def forget(self, p: nn.Parameter, rows: Index = ..., slots: tuple[str, ...] = ()) -> None:
+        """Zero the optimizer's memory of p, or of p[rows]; a shared step count restarts only with the whole tensor.
+
+        slots: only these of the optimizer's slots ("step"), all by default.
+        """
+        for name, slot in self.opt.state[p].items():
+            if slots and name not in slots:
+                continue
+            if name != "step":
+                slot[rows] = 0
+            elif rows is ...:
+                slot.zero_()
+
+    @torch.no_grad()
+    def sync(self, tau: float = 1.0) -> None:
+        """target <- target + tau (net - target); buffers (running statistics) are copied whole."""
+        if self.target is None:
+            return
+        slow, live = list[Tensor](self.target.parameters()), list[Tensor](self.net.parameters())
+        if tau == 1.0:
+            torch._foreach_copy_(slow, live)
+        else:
+            torch._foreach_lerp_(slow, live, tau)
+        for copy, buffer in zip(self.target.buffers(), self.net.buffers(), strict=True):
+            copy.copy_(buffer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """{net, target, opt: {parameter: {slot: tensor}}, age}: live tensors, named by their paths."""
+        opt = {name: dict(self.opt.state[p]) for name, p in self.net.named_parameters() if p in self.opt.state}
+        target = {} if self.target is None else dict(self.target.state_dict())
+        return {"net": dict(self.net.state_dict()), "target": target, "opt": opt, "age": self.age}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Copies into what stands here, so that every tensor keeps its memory order; names and shapes must match."""
+        mine = self.state_dict()
+        for where in ("net", "target", "opt"):
+            copy_into(mine[where], state[where], where)
+        self.age = state["age"]
+
+
+def blend(live: Mapping[str, nn.Parameter], fresh: nn.Module, keep: float, noise: float) -> None:
+    """p <- keep p + noise phi in place; keep 0 forgets even a non-finite p."""
+    phi = dict(fresh.named_parameters())
+    for name, p in live.items():
+        if keep == 0:
+            p.zero_()
+        p.mul_(keep).add_(phi[name], alpha=noise)
+
+
+def copy_into(mine: Mapping[str, Any], saved: Mapping[str, Any], path: str) -> None:
+    """mine[k].copy_(saved[k]) over a nested dict of tensors; ValueError where names or shapes differ."""
+    if mine.keys() != saved.keys():
+        odd = ", ".join(sorted(mine.keys() ^ saved.keys()))
+        raise ValueError(f"the checkpoint holds another network: {path} differs in {odd}")
+    for name, tensor in mine.items():
+        if isinstance(tensor, Mapping):
+            copy_into(tensor, saved[name], f"{path}/{name}")
+        elif tensor.shape != saved[name].shape:
+            raise ValueError(f"{path}/{name} is {list(saved[name].shape)} in the checkpoint, {list(tensor.shape)} here")
+        else:
+            tensor.copy_(saved[name])
+
+
+class Loss(NamedTuple):
+    """What `Learner.losses` yields: the part to step, its loss [], and per-sample td [B] where priorities need it."""
+
+    part: str
+    value: Tensor
+    td: Tensor | None = None
+    metrics: Mapping[str, Tensor] = EMPTY
+
+
+class Subject(Protocol):
+    """What an intervention or a probe may know of an agent."""
+
+    @property
+    def parts(self) -> Mapping[str, Part]: ...
+    @property
+    def clock(self) -> Mapping[str, int]:
+        """steps, updates, targets, episodes, tasks, extra."""
+        ...
+
+    def run(self, part: str, batch: Batch) -> Tensor:
+        """How a part is called: its output on a batch, [B, ...]."""
+        ...
+
+    def losses(self, batch: Batch) -> Iterator[Loss]: ...
+    def seed(self) -> int:
+        """A new seed from the caller's own stream."""
+        ...
+
+    def batch(self, size: int) -> Batch:
+        """A batch of the replay drawn with the caller's own stream, in memory of its own."""
+        ...

@@ -1,0 +1,44 @@
+"""Dormant and dead units (Sokar et al. 2023, arXiv:2302.12902; definitions in algorithms C.4).
+
+A unit is tau-dormant when its mean |h| is at most tau of its layer's mean, dead when it is 0 on the whole batch: the
+number of dead units grows as the batch shrinks. Behind a LayerNorm or with leaky ReLU and tanh a unit is never dead by
+this measure. Neither number is called plasticity: only probes that fit targets measure that.
+"""
+
+import torch
+from torch import Tensor
+
+from nets.anatomy import dormancy, score, watch
+from nets.part import Subject
+from probes.base import Probe
+from replay.batch import Batch
+
+TAU = 0.025  # the phenomenon's mild threshold in Sokar et al.'s tables; ReDo's own is --redo-tau
+
+
+class Dormant(Probe):
+    """Fractions of units: pooled over all layers, mean of the layers' fractions, and per layer."""
+
+    @torch.no_grad()
+    def measure(self, subject: Subject, batch: Batch) -> dict[str, float]:
+        row: dict[str, float] = {}
+        sizes: dict[str, Tensor] = {}
+        for name, part in subject.parts.items():
+            layers = part.net.layers()
+            with watch(layers) as seen:
+                subject.run(name, batch)
+            prefix = f"{name}." if len(subject.parts) > 1 else ""
+            sizes |= {prefix + x.name: score(seen[x.name], x.writer.matrices[0].shape[0]) for x in layers}
+        asleep = {name: flags(dormancy(size) <= TAU, size) for name, size in sizes.items()}
+        dead = {name: flags(size == 0, size) for name, size in sizes.items()}
+        for kind, layers_of in (("", asleep), ("dead", dead)):
+            if layers_of:
+                row[kind] = float(torch.cat(list(layers_of.values())).mean())
+                row[f"{kind}/mean".lstrip("/")] = float(torch.stack([x.mean() for x in layers_of.values()]).mean())
+            row |= {f"{kind}/{name}".lstrip("/"): float(x.mean()) for name, x in layers_of.items()}
+        return row
+
+
+def flags(mask: Tensor, size: Tensor) -> Tensor:
+    """mask as 0 and 1, and NaN for the whole layer where a size is not finite: never a healthy-looking 0."""
+    return mask.float() if bool(size.isfinite().all()) else torch.full_like(size, torch.nan)

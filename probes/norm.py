@@ -1,0 +1,24 @@
+"""Parameter norms (algorithms C.6): ||theta||_2 of everything that is trained, and of each matrix."""
+
+import torch
+
+from nets.part import Subject
+from probes.base import Probe
+from replay.batch import Batch
+
+
+class Norm(Probe):
+    """||theta||_2 in all, and of each weight matrix or kernel (biases and gains count only in the total)."""
+
+    @torch.no_grad()
+    def measure(self, subject: Subject, batch: Batch) -> dict[str, float]:
+        row: dict[str, float] = {}
+        total = torch.zeros((), dtype=torch.float64)
+        for name, part in subject.parts.items():
+            prefix = f"{name}." if len(subject.parts) > 1 else ""
+            for path, p in part.net.named_parameters():
+                square = p.double().square().sum().cpu()
+                total += square
+                if p.ndim > 1:
+                    row[prefix + path.removesuffix(".weight").removesuffix(".writer")] = float(square.sqrt())
+        return {"": float(total.sqrt()), **row}

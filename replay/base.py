@@ -1,0 +1,54 @@
+"""What an agent asks of a replay. A stream of labelled data answers the same questions."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import dm_env
+import numpy as np
+from torch import Tensor
+
+from replay.batch import Batch
+
+
+class Rows(Protocol):
+    """An append-only store of rows start..stop-1 (absolute numbers); rows below stop-1 never change."""
+
+    start: int
+    stop: int
+
+    @property
+    def row_bytes(self) -> int: ...
+    def rows(self, lo: int, hi: int) -> dict[str, np.ndarray]: ...
+    def put_rows(self, lo: int, arrays: dict[str, np.ndarray]) -> None: ...
+
+
+class Replay(Protocol):
+    """Remembers transitions of N environments and hands out minibatches of them."""
+
+    def add(self, now: dm_env.TimeStep, action: np.ndarray, then: dm_env.TimeStep) -> None:
+        """What followed `now` under `action`. Where `then` is FIRST it was a reset, which is no transition."""
+        ...
+
+    def sample(
+        self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99, out: Batch | None = None
+    ) -> Batch:
+        """`size` transitions of up to n steps, on the CPU; into `out` if given, which the next call may overwrite."""
+        ...
+
+    def buffer(self, size: int) -> Batch:
+        """A Batch to pass as `out`."""
+        ...
+
+    def excerpt(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> dict[str, np.ndarray]:
+        """A sample to be stored with a snapshot, each frame once."""
+        ...
+
+    def logs(self) -> Mapping[str, "Rows"]:
+        """The stores of rows that a checkpoint appends to; state_dict holds the rest."""
+        ...
+
+    def reprioritize(self, index: Tensor, td: Tensor) -> None: ...
+    def clear(self) -> None: ...
+    def __len__(self) -> int: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...

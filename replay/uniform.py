@@ -1,0 +1,91 @@
+"""Uniform replay (Mnih et al. 2015): every transition kept is as likely as any other."""
+
+from typing import Any
+
+import dm_env
+import numpy as np
+from numpy.typing import DTypeLike
+from torch import Tensor
+
+from replay.batch import Batch
+from replay.excerpt import excerpt
+from replay.gather import buffer, gather
+from replay.ring import Keys, Ring
+
+TRIES = 32  # rounds of rejection before all transitions are listed; at 50 % valid, one draw in 4e9 gets there
+
+
+class Uniform:
+    """The last `capacity` rows (steps plus one per episode) of N environments, sampled uniformly with replacement.
+
+    `stack` past frames make an observation [B, stack, *frame], newest last; 0 where an observation is one frame.
+    Batch.index is time * N + environment. Rows are persisted through `ring`, the counters through `state_dict`.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        frame: tuple[int, ...],
+        dtype: DTypeLike = np.uint8,
+        stack: int = 0,
+        action: tuple[int, ...] = (),
+        action_dtype: DTypeLike = np.int32,
+        num_envs: int = 1,
+    ) -> None:
+        self.ring = Ring(capacity, frame, dtype, stack, action, action_dtype, num_envs)
+
+    def __len__(self) -> int:
+        """Rows something followed: the transitions and the resets, over all environments."""
+        return self.ring.present - self.ring.start * self.ring.num_envs
+
+    def add(self, now: dm_env.TimeStep, action: np.ndarray, then: dm_env.TimeStep) -> None:
+        self.ring.add(now, action, then)
+
+    def sample(
+        self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99, out: Batch | None = None
+    ) -> Batch:
+        return self.gather(draw(self.ring, size, rng), n, gamma, out)
+
+    def gather(self, index: Keys, n: int = 1, gamma: float = 0.99, out: Batch | None = None) -> Batch:
+        """The transitions at the given index [B], as `sample` would return them."""
+        out = self.buffer(len(index)) if out is None else out
+        return gather(self.ring, index, n, gamma, out)
+
+    def buffer(self, size: int) -> Batch:
+        """A Batch to pass as `out`, so that sampling allocates nothing of its size."""
+        return buffer(self.ring, size)
+
+    def excerpt(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> dict[str, np.ndarray]:
+        """A sample with each frame once, to be stored; `restore_excerpt` makes it a Batch."""
+        return excerpt(self.ring, draw(self.ring, size, rng), n, gamma)
+
+    def logs(self) -> dict[str, Ring]:
+        return {"replay": self.ring}
+
+    def reprioritize(self, index: Tensor, td: Tensor) -> None:
+        pass
+
+    def clear(self) -> None:
+        self.ring.clear()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.ring.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.ring.load_state_dict(state)
+
+
+def draw(ring: Ring, size: int, rng: np.random.Generator) -> Keys:
+    """[B] keys of transitions, each as likely as any other: draw rows, keep the valid, draw the rest again."""
+    low = ring.start * ring.num_envs
+    high = max(ring.present, low + 1)
+    keys = rng.integers(low, high, size)
+    for _ in range(TRIES):
+        valid = ring.starts(keys)
+        if valid.all():
+            return keys
+        keys[~valid] = rng.integers(low, high, size - valid.sum())
+    everything = ring.transitions()
+    if not len(everything):
+        raise ValueError(f"no transition to sample among {ring.present - low} rows; add steps first")
+    return rng.choice(everything, size)

@@ -1,0 +1,100 @@
+"""gymnasium's environments behind the adapter: same numbers, true ends told from time limits, exact states."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from dm_env import StepType
+from gymnasium.utils.env_checker import check_env
+
+from envs.batch import Games
+from envs.control import GymGame, ids, make_control
+
+
+@pytest.mark.parametrize("name", ids())
+def test_gymnasiums_own_checker_accepts(name):
+    check_env(gym.make(name).unwrapped, skip_render_check=True)
+
+
+@pytest.mark.parametrize("name", ids())
+def test_a_restored_env_makes_the_steps_of_the_straight_run(restores, name):
+    limited = lambda: GymGame(gym.make(name, disable_env_checker=True, max_episode_steps=40))
+    restores(lambda: Games([limited(), limited()]), points=[0, 1, 20, 39, 40, 41, 77], after=90)
+
+
+def test_a_state_replaces_what_another_run_left_behind(restores):
+    used = make_control("Pendulum-v1")
+    used.seed(0)
+    used.reset(np.zeros(3, np.float32))
+    used.step(np.ones(1, np.float32), np.zeros(3, np.float32))
+    used.load_state_dict(make_control("Pendulum-v1").state_dict())
+    assert not hasattr(used.env.unwrapped, "last_u")
+
+
+def test_the_first_reward_after_a_restore_counts_the_steps_already_made():
+    game, resumed, obs = make_control("MountainCar-v0"), make_control("MountainCar-v0"), np.zeros(2, np.float32)
+    game.seed(0)
+    game.reset(obs)
+    for _ in range(150):
+        game.step(1, obs)
+    resumed.load_state_dict(game.state_dict())
+    lasts = [resumed.step(1, obs)[-1] for _ in range(50)]
+    assert lasts == [False] * 49 + [True]
+    assert resumed.finished() == (-200.0, 200)
+
+
+def test_types_are_restored():
+    game, resumed = make_control("MountainCar-v0"), make_control("MountainCar-v0")
+    game.seed(0)
+    game.reset(np.zeros(2, np.float32))
+    resumed.load_state_dict(game.state_dict())
+    state = resumed.env.unwrapped.state
+    assert state == game.env.unwrapped.state
+    assert [type(state), type(state[0]), resumed.env.unwrapped.low.dtype] == [tuple, np.float64, np.float32]
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "Taxi-v4"])
+def test_a_seed_gives_the_episodes_of_gymnasium(name):
+    game, theirs = make_control(name), gym.make(name)
+    obs = np.zeros(game.spec.observation.shape, np.float32)
+    game.seed(5)
+    game.reset(obs)
+    expected = theirs.reset(seed=5)[0]
+    theirs.action_space.seed(0)
+    for _ in range(10):
+        assert (obs == (np.eye(500)[expected] if name == "Taxi-v4" else expected)).all()
+        action = theirs.action_space.sample()
+        expected, reward, terminated, truncated, _ = theirs.step(action)
+        assert game.step(action, obs) == (reward, float(not terminated), terminated or truncated)
+
+
+def test_a_fallen_pole_has_discount_0():
+    env = Games([make_control("CartPole-v1")])
+    now = env.reset(0)
+    while now.step_type[0] != StepType.LAST:
+        now = env.step(np.array([0]))
+    (whole,) = env.finished()
+    assert (now.discount[0], whole.score) == (0, float(whole.steps))
+    assert 7 < whole.steps < 12
+
+
+def test_a_time_limit_has_discount_1():
+    env = Games([make_control("Pendulum-v1")])
+    env.reset(0)
+    steps = [env.step(np.zeros((1, 1), np.float32)) for _ in range(200)]
+    assert (steps[-1].step_type[0], steps[-1].discount[0]) == (StepType.LAST, 1)
+    assert env.finished()[0].steps == 200
+
+
+def test_an_end_in_the_very_step_of_the_limit_is_a_true_end():
+    env = Games([GymGame(gym.make("CartPole-v1", max_episode_steps=9))])
+    env.reset(0)
+    ends = [env.step(np.array([0])) for _ in range(9)]
+    assert (ends[-1].step_type[0], ends[-1].discount[0]) == (StepType.LAST, 0)
+
+
+def test_discrete_observations_are_one_hot():
+    game, obs = make_control("FrozenLake-v1"), np.full(16, 7, np.float32)
+    game.seed(0)
+    game.reset(obs)
+    assert obs.tolist() == [1.0] + [0.0] * 15
+    assert (game.spec.observation.shape, game.spec.observation.dtype) == ((16,), np.float32)
