@@ -74,8 +74,8 @@ def parse(agent: str, config: type[AgentConfig], argv: Sequence[str]) -> Setting
     with refusals():
         env = canonical(typed.get("env", filed.get("env", defaults.run.env)))
         preset, values = choose(config, env, typed.get("preset", filed.get("preset", "")))
-    base = understand(agent, kind, arguments(values), defaults, f"preset {preset}")
-    base = understand(agent, kind, arguments(filed), base, typed.get("config", ""))
+    base = understand(agent, kind, arguments(values), defaults, f"preset {preset}") if values else defaults
+    base = understand(agent, kind, arguments(filed), base, f"--config {typed['config']}") if filed else base
     flags = understand(agent, kind, [*argv, f"--env={env}", f"--preset={preset}"], base, "")
     flat, plain = dict(flatten(flags)), dict(flatten(defaults))
     return Settings(
@@ -165,12 +165,12 @@ def understand(agent: str, kind: Any, args: Sequence[str], default: Any, source:
 
 
 def sentence(box: str) -> str:
-    """tyro's framed message without its frame, its help text and its title."""
-    lines = [line.strip(" │") for line in box.splitlines()[1:] if line[:1] == "│"]
-    rules = [i for i, line in enumerate(lines) if line and not line.strip("─")]
-    kept = lines[: rules[0]] if rules else lines
-    near = [line for line in lines if line.startswith("--")] if "nrecognized" in box else []
-    return " ".join(kept) + (f"; perhaps {near[0].split('  ')[0]}" if near else "")
+    """tyro's framed message without its title, frame and help text; where stdout is not UTF-8 the frame is of dashes."""
+    lines = [line.strip(" │╭╮╰╯") for line in box.splitlines()[1:]]
+    rules = [i for i, line in enumerate(lines) if i and line and not line.strip("─-")]
+    lines, help_text = lines[: rules[0]] if rules else lines, lines[rules[0] :] if rules else []
+    near = [line for line in help_text if line.startswith("--") and line.strip("-")] if "nrecognized" in box else []
+    return " ".join(x for x in lines if x.strip("-")) + (f"; perhaps {near[0].split('  ')[0]}" if near else "")
 
 
 def flatten(settings: Any) -> Iterator[tuple[str, Any]]:

@@ -189,7 +189,7 @@ class Learner(ABC):
             "rng": {name: rng.bit_generator.state for name, rng in self.rng.items()},
             "loss_rng": self.loss_rng.get_state(),
             "synced": self.synced,
-            "sums": dict(self.sums),
+            "sums": [list(row) for row in self.sums.items()],  # pairs: a tag is no key of a saved state
             "summed": self.summed,
             "replay": self.replay.state_dict(),
         }
@@ -203,5 +203,5 @@ class Learner(ABC):
             rng.bit_generator.state = state["rng"][name]
         self.loss_rng.set_state(state["loss_rng"])
         self.synced, self.summed = state["synced"], state["summed"]
-        self.sums = {name: x.to(self.device) for name, x in state["sums"].items()}
+        self.sums = {name: x.to(self.device) for name, x in state["sums"]}
         self.replay.load_state_dict(state["replay"])

@@ -54,6 +54,8 @@ class QNetwork(Network):
         super().__init__()
         self.encoder: Chain | None = None
         features, self.positions = torch.Size(shape).numel(), 1
+        if len(shape) != 3 and config.padding != NetConfig.padding:
+            raise ValueError(f"padding {config.padding} is for convolutions; observations of shape {shape} have none")
         if len(shape) == 3:
             self.encoder, features, self.positions = nature(shape, config)
         self.torso, features = mlp(features, config)

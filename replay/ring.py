@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 FIRST, LAST = int(dm_env.StepType.FIRST), int(dm_env.StepType.LAST)
-UNKNOWN = 255  # age of what came before the first row ever: further from FIRST than any stack reaches
+OLDEST = 255  # where age, a byte, stops counting
 
 Keys = NDArray[np.int64]
 Slots = NDArray[np.int64]
@@ -47,8 +47,7 @@ class Ring:
         self.reward = np.zeros(self.size, np.float32)
         self.discount = np.zeros(self.size, np.float32)
         self.step_type = np.zeros(self.size, np.uint8)
-        self.age = np.zeros(self.size, np.uint8)  # rows since FIRST, at most 255
-        self.age[-num_envs:] = UNKNOWN
+        self.age = np.zeros(self.size, np.uint8)  # rows since FIRST, as far as a byte counts
 
     @property
     def row_bytes(self) -> int:
@@ -108,7 +107,8 @@ class Ring:
         for name, column in columns.items():
             found, wanted = arrays[name], (count, *column.shape[1:])
             if found.shape != wanted or found.dtype != column.dtype or count > self.length:
-                raise ValueError(f"{name} is {found.dtype}{found.shape}; this ring takes {column.dtype}{wanted}")
+                took = f"up to {self.length} rows of {column.dtype}{column.shape[1:]}"
+                raise ValueError(f"{name} is {found.dtype}{found.shape}; this ring takes {took}")
         older, newer = self._spans(lo, lo + count)
         head = older.stop - older.start
         for name, column in columns.items():
@@ -141,7 +141,8 @@ class Ring:
         np.copyto(self.frame[here], seen, casting="same_kind")
         self.action[here], self.reward[here], self.discount[here] = action, reward, step.discount
         self.step_type[here] = step.step_type
-        self.age[here] = np.where(step.step_type == FIRST, 0, np.minimum(self.age[before], UNKNOWN - 1) + 1)
+        # A very first row in mid-episode gets age 1: its stack reaches behind row 0, so it is not sampled.
+        self.age[here] = np.where(step.step_type == FIRST, 0, np.minimum(self.age[before], OLDEST - 1) + 1)
         self.stop += 1
         self.start = max(self.start, self.stop - self.length)
 

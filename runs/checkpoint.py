@@ -21,7 +21,7 @@ from runs.manifest import CURRENT, PARTS, PREVIOUS, Damaged, Manifest, Span
 
 __all__ = ("Damaged", "DiskFull", "Loaded", "Log", "Store", "load")
 
-OURS = re.compile(r"(ckpt-\d{9,}|chunk-\d{7,}|MANIFEST|owner)-[0-9a-f]{8}(\.zst|\.prev)?(\.tmp)?")
+OURS = re.compile(r"(ckpt-\d{9,}|chunk-\d{7,}|MANIFEST)-[0-9a-f]{8}(\.zst|\.prev)?(\.tmp)?")
 MARGIN = 1 << 20  # free space beyond the estimate: manifest, folders, rounding to blocks
 
 
@@ -152,6 +152,7 @@ class Store:
         """Commits a checkpoint. `extra` is JSON; `reason` says why a resume will not be exact."""
         if self._base is None and any((self.run_dir / name).exists() for name in (CURRENT, PREVIOUS)):
             raise Damaged(f"{self.run_dir} holds a checkpoint that was not loaded")
+        logs = {manifest.plain(name): log for name, log in logs.items()}
         parts = dict(zip(PARTS, pack.encode(state), strict=True))
         about: dict[str, Any] = {
             "digest": pack.encoded_digest(*parts.values()),

@@ -32,7 +32,7 @@ class Log(Protocol):
         ...
 
     def put_rows(self, lo: int, arrays: Arrays) -> None:
-        """The inverse, in ascending order from `start` on."""
+        """The inverse, in ascending order from `start` on; ValueError or KeyError for arrays not its own."""
         ...
 
 
@@ -114,7 +114,10 @@ def restore(run_dir: Path, checkpoint: str, name: str, span: Span, log: Log) -> 
         folder = run_dir / (checkpoint if piece in span.tail else name)
         arrays = thaw(folder, piece, limit)
         skip = max(span.start - piece.lo, 0)
-        log.put_rows(piece.lo + skip, {key: array[skip:] for key, array in arrays.items()})
+        try:
+            log.put_rows(piece.lo + skip, {key: array[skip:] for key, array in arrays.items()})
+        except (KeyError, ValueError) as error:
+            raise Damaged(f"{folder / piece.file.name} holds no rows of ours ({error})") from error
 
 
 def _seal(folder: Path, name: str, log: Log, lo: int, hi: int) -> Rows:

@@ -78,13 +78,11 @@ class RunLock:
         return descriptor
 
     def _sign(self) -> None:
+        """In place: whoever reads half of it learns that it is not the owner, which is true."""
         owner = {"pid": self._pid, "host": socket.gethostname(), "nonce": self.nonce}
-        temporary = self.run_dir / f"owner-{secrets.token_hex(4)}.tmp"
         try:
-            disk.write(temporary, json.dumps(owner).encode())
-            os.replace(temporary, self.run_dir / "owner.json")
+            (self.run_dir / "owner.json").write_text(json.dumps(owner))
         except BaseException:
-            temporary.unlink(missing_ok=True)
             self.close()
             raise
 

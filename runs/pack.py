@@ -90,7 +90,7 @@ def _detached(name: str, array: Array) -> Tensor:
     if isinstance(array, np.ndarray):
         if array.dtype.kind not in "biuf" or not array.dtype.isnative or array.dtype.itemsize > 8:
             raise TypeError(f"{name!r} has dtype {array.dtype}; cast it to a bool, int or float of at most 64 bits")
-        return torch.from_numpy(np.array(array, order="C"))
+        return torch.from_numpy(np.array(array, array.dtype.str, order="C"))  # longlong becomes int64
     if array.dtype not in DTYPES or array.layout != torch.strided:
         raise TypeError(f"{name!r} is {array.layout} {array.dtype}; cast it to a dense bool, int or float tensor")
     return array.detach().cpu().clone(memory_format=torch.contiguous_format)

@@ -16,7 +16,7 @@ PANELS = (
     ("return", ("return/train", "return/eval")),
     ("loss", ("loss/",)),
     ("Q", ("q/",)),
-    ("dormant units (fraction)", ("probe/dormant",)),
+    ("dormant units (fraction)", ("probe/dormant", "probe/dormant/dead")),
     ("parameter norm", ("probe/norm",)),
 )
 MARKED = 60  # more events than this become a rug of ticks at the foot of each panel
@@ -55,7 +55,7 @@ def draw(run_dir: Path) -> Path:
             high = 1.0 if len(steps) <= MARKED else 0.06
             for i, step in enumerate(steps):
                 axis.axvline(step, ymax=high, color=color, lw=0.8, ls="--", label=name if i == 0 else None)
-        axis.legend(fontsize=7, loc="upper left", ncols=3, framealpha=0.6)
+        axis.legend(fontsize=7, loc="best", ncols=3, framealpha=0.6)
         axis.grid(alpha=0.25)
     axes[-1, 0].set_xlabel("agent steps")
     figure.suptitle("/".join(run_dir.resolve().parts[-3:]), fontsize=10)

@@ -89,8 +89,8 @@ def same(a: Any, b: Any) -> bool:
 
 
 def check_restores(make: Callable[[], Games], points: list[int], after: int = 50) -> None:
-    """Save at each of `points`; a fresh env that loads it must make the `after` steps of the straight run."""
-    straight = make()
+    """Save at each of `points`; another env that loads it must make the `after` steps of the straight run."""
+    straight, resumed = make(), make()
     straight.reset(7)
     actions = random_actions(straight.spec, max(points) + after, straight.num_envs)
     saved, rows = {}, []
@@ -99,7 +99,6 @@ def check_restores(make: Callable[[], Games], points: list[int], after: int = 50
             saved[k] = through_file(straight.state_dict())
         rows += play(straight, action[None])
     for k in points:
-        resumed = make()
         resumed.load_state_dict(saved[k])
         assert same(through_file(resumed.state_dict()), saved[k]), f"loading at step {k} lost something"
         assert play(resumed, actions[k : k + after]) == rows[k : k + after], f"restored at step {k}, it went elsewhere"

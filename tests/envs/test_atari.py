@@ -40,14 +40,15 @@ def test_a_stack_is_zero_where_the_episode_has_no_past(scripted):
     assert planes(step(env)) == [0, 10, 14, 18]
 
 
-def test_the_two_last_screens_are_pooled_by_their_maximum(scripted):
+@pytest.mark.parametrize(("skip", "newest"), [(4, 97), (2, 99), (1, 99)])
+def test_the_two_last_screens_of_a_step_are_pooled_by_their_maximum(scripted, skip, newest):
     class Fading(scripted):
         def screen(self, out):
             out[...] = 100 - self.frame
 
-    env, first = env_of(Fading())
+    env, first = env_of(Fading(), frame_skip=skip)
     assert planes(first)[-1] == 100
-    assert planes(step(env))[-1] == 97  # frames 3 and 4 show 97 and 96
+    assert planes(step(env))[-1] == newest  # frames 1, 2, 3, 4 show 99, 98, 97, 96
 
 
 @pytest.mark.parametrize(("skip", "newest"), [(1, 11), (2, 12), (3, 13), (5, 15)])
@@ -71,6 +72,11 @@ def test_with_the_flag_a_lost_life_ends_the_episode_and_not_the_game(scripted):
     assert (console.frame, console.games) == (6, 1)  # stopped in frame 6, and nothing has moved since
 
 
+def test_a_life_lost_in_the_first_frame_of_a_game_counts(scripted):
+    env, _ = env_of(scripted(lost=(1,)), life_loss=True)
+    assert step(env).step_type[0] == StepType.LAST
+
+
 def test_without_the_flag_a_lost_life_is_nothing(scripted):
     env, _ = env_of(scripted(lost=(2,)))
     then = step(env)
@@ -79,10 +85,8 @@ def test_without_the_flag_a_lost_life_is_nothing(scripted):
 
 
 def test_a_gained_life_ends_nothing(scripted):
-    console = scripted()
+    console = scripted(lost=(0, 0))
     env, _ = env_of(console, life_loss=True)
-    console.lost = (0, 0)
-    step(env)
     console.lost = ()
     assert step(env).step_type[0] == StepType.MID
 
@@ -115,7 +119,13 @@ def test_the_time_limit_counts_emulator_frames_and_leaves_the_discount_alone(scr
     assert (then.step_type[0], then.discount[0], console.frame) == (StepType.LAST, 1, 12)
     assert env.finished() == [(0, 12.0, 3)]
     assert planes(step(env)) == [0, 0, 0, 10]
+    assert [int(step(env).step_type[0]) for _ in range(3)] == [StepType.MID, StepType.MID, StepType.LAST]
     assert console.games == 2
+
+
+def test_the_opening_of_a_game_counts_towards_its_time_limit(scripted):
+    env, _ = env_of(scripted(), fire=True, max_frames=12)
+    assert step(env).step_type[0] == StepType.LAST
 
 
 def test_the_time_limit_spans_lost_lives(scripted):
@@ -269,10 +279,23 @@ def test_a_console_repeats_no_action_by_itself():
     assert Console("pong")._ale.getFloat("repeat_action_probability") == 0
 
 
-def test_the_emulator_is_seeded_by_the_game():
-    seeds = set()
+def test_the_emulator_is_seeded_by_the_game(scripted):
+    class Listening(scripted):
+        def seed(self, seed):
+            self.played.append(seed)
+
+    console = Listening()
+    game = AtariGame("Scripted", console, PLAIN)
     for seed in (1, 1, 2):
-        game = make_env("Pong")._games[0]
         game.seed(seed)
-        seeds.add(game.emulator._ale.getInt("random_seed"))
-    assert len(seeds) == 2
+    first, again, other = console.played
+    assert first == again != other
+
+
+def test_a_seed_reaches_ale_and_its_saved_state():
+    console, states = Console("pong"), []
+    for seed in (5, 5, 6):
+        console.seed(2**31 + seed)
+        states.append(console.state())
+    assert console._ale.getInt("random_seed") == 6
+    assert states[0] == states[1] != states[2]

@@ -10,6 +10,7 @@ from envs.batch import Games
 from envs.control import GymGame, ids, make_control
 
 
+@pytest.mark.filterwarnings("ignore:.*(infinity|normalized):UserWarning")
 @pytest.mark.parametrize("name", ids())
 def test_gymnasiums_own_checker_accepts(name):
     check_env(gym.make(name).unwrapped, skip_render_check=True)
@@ -30,6 +31,17 @@ def test_a_state_replaces_what_another_run_left_behind(restores):
     assert not hasattr(used.env.unwrapped, "last_u")
 
 
+def test_a_state_shares_no_memory_with_an_env():
+    game, obs = make_control("CartPole-v1"), np.zeros(4, np.float32)
+    game.seed(0)
+    game.reset(obs)
+    saved = game.state_dict()
+    states = [game.env.unwrapped.state, saved["layers"]["2"]["state"]]
+    game.load_state_dict(saved)
+    assert not np.shares_memory(*states)
+    assert not np.shares_memory(states[1], game.env.unwrapped.state)
+
+
 def test_the_first_reward_after_a_restore_counts_the_steps_already_made():
     game, resumed, obs = make_control("MountainCar-v0"), make_control("MountainCar-v0"), np.zeros(2, np.float32)
     game.seed(0)
@@ -45,7 +57,8 @@ def test_the_first_reward_after_a_restore_counts_the_steps_already_made():
 def test_types_are_restored():
     game, resumed = make_control("MountainCar-v0"), make_control("MountainCar-v0")
     game.seed(0)
-    game.reset(np.zeros(2, np.float32))
+    game.reset(obs := np.zeros(2, np.float32))
+    game.step(0, obs)
     resumed.load_state_dict(game.state_dict())
     state = resumed.env.unwrapped.state
     assert state == game.env.unwrapped.state

@@ -5,6 +5,7 @@ import pytest
 from dm_env import StepType
 from gymnasium.spaces import Box, Discrete
 
+from envs.atari import AtariSettings
 from envs.batch import Games
 from envs.make import make_env
 from envs.spec import EnvSpec
@@ -68,13 +69,31 @@ def test_a_reset_in_mid_episode_begins_anew_and_keeps_the_last_step_valid():
     assert now.reward.tolist() == [4]
 
 
-@pytest.mark.parametrize("name", ["toy:lives", "CartPole-v1", "Pong"])
+def test_first_has_discount_1_whatever_its_buffer_held():
+    env = make_env("toy:chain")
+    env.reset(0)
+    while env.step(np.array([1])).discount[0]:
+        pass
+    assert [env.reset(seed).discount.tolist() for seed in (1, 2)] == [[1], [1]]
+
+
+@pytest.mark.parametrize("name", ["toy:lives", "CartPole-v1"])
 def test_a_games_stream_is_independent_of_how_many_there_are(name):
     one, three = make_env(name, 1), make_env(name, 3)
     assert (one.reset(3).observation[0] == three.reset(3).observation[0]).all()
     for _ in range(45):
         a, b = one.step(np.array([0])), three.step(np.array([0, 1, 0]))
         assert all((x[0] == y[0]).all() for x, y in zip(a, b, strict=True))
+
+
+def test_sticky_actions_of_a_game_are_independent_of_how_many_there_are():
+    settings = AtariSettings(sticky=0.5)
+    one, two = make_env("Pong", 1, settings), make_env("Pong", 2, settings)
+    one.reset(3), two.reset(3)
+    for k in range(40):
+        a, b = one.step(np.array([k % 6])), two.step(np.array([k % 6, 0]))
+    assert (a.observation[0] == b.observation[0]).all()
+    assert (b.observation[0] != b.observation[1]).any()
 
 
 def test_games_of_one_env_differ(played):
@@ -129,10 +148,20 @@ def test_a_state_is_not_a_view():
     env = Games([Catch()])
     env.reset(0)
     state = env.state_dict()
-    before = state["games"]["0"]["stack"].copy()
-    for _ in range(3):
-        env.step(np.array([0]))
-    assert (state["games"]["0"]["stack"] == before).all()
+    stack, last = state["games"]["0"]["stack"].copy(), state["last"].copy()
+    while env.step(np.array([0])).step_type[0] != StepType.LAST:
+        pass
+    assert (state["games"]["0"]["stack"] == stack).all()
+    assert (state["last"] == last).all()
+
+
+def test_pending_games_are_forgotten_by_a_reset():
+    env = Games([Chain()])
+    env.reset(0)
+    for _ in range(4):
+        env.step(np.array([1]))
+    env.reset(1)
+    assert env.finished() == []
 
 
 def test_a_state_of_another_number_of_games_is_refused():

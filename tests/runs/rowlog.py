@@ -44,6 +44,8 @@ class RowLog:
         return {"frame": self.frame[at], "reward": self.reward[at]}
 
     def put_rows(self, lo: int, arrays: dict[str, np.ndarray]) -> None:
+        if {name: array.shape[1:] for name, array in arrays.items()} != {"frame": (24,), "reward": ()}:
+            raise ValueError(f"arrays {', '.join(arrays)}")
         at = np.arange(lo, lo + len(arrays["frame"])) % self.capacity
         if self.start == self.stop:
             self.start = self.stop = lo

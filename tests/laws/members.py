@@ -1,0 +1,134 @@
+"""Every member the laws hold for, found by walking the packages: a new file is under the laws without an edit."""
+
+import random
+from dataclasses import fields
+from functools import cache
+from importlib import import_module
+from itertools import product
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any, get_args, get_origin, get_type_hints
+
+import agents
+from agents.build import build
+from agents.config import AgentConfig
+from agents.flags import Settings, parse
+from agents.learner import Learner
+from agents.main import run
+from interventions import methods
+from nets.encoders import NetConfig
+from runs import pack
+from runs.checkpoint import load
+from runs.loop import interact
+from runs.record import rows
+from runs.units import Period
+
+SMALL = [
+    *("--width=0.25", "--hidden", "16", "--batch-size=8", "--capacity=300", "--warmup=40", "--replay-ratio=0.5"),
+    *("--target-every=25", "--lr=1e-3", "--num-envs=2", "--n-step=3", "--record-every=20", "--eval-every=never"),
+    *("--probe-every=never", "--save-every=never", "--root=out"),
+]
+ENVS = ("toy:chain", "toy:catch", "CartPole-v1")
+
+
+def agents_of() -> dict[str, tuple[type[Learner], type[AgentConfig]]]:
+    """{name: (agent, config)} of every module in agents/ that defines both."""
+    found = {}
+    for module in iter_modules(agents.__path__):
+        mine = [x for x in vars(import_module(f"agents.{module.name}")).values() if isinstance(x, type)]
+        mine = [x for x in mine if x.__module__ == f"agents.{module.name}"]
+        kinds = [x for x in mine if issubclass(x, Learner) and x is not Learner]
+        configs = [x for x in mine if issubclass(x, AgentConfig) and x is not AgentConfig]
+        if kinds and configs:
+            found[module.name] = (kinds[0], configs[0])
+    return found
+
+
+AGENTS = agents_of()
+METHODS = methods()
+
+
+def choices(kind: Any) -> dict[str, list[Any]]:
+    """{field: its values} of every Literal field of a dataclass."""
+    hints = get_type_hints(kind)
+    return {f.name: list(get_args(hints[f.name])) for f in fields(kind) if "Literal" in str(get_origin(hints[f.name]))}
+
+
+def switched_on(name: str) -> list[str]:
+    """Flags that switch a method on, to fire every 7 updates, or with its first field at .1."""
+    switch = fields(METHODS[name])[0]
+    flag = f"--{switch.name.replace('_', '-')}"
+    return [f"{flag}=7:updates" if isinstance(switch.default, Period) else f"{flag}=0.1"]
+
+
+def variants(name: str) -> list[list[str]]:
+    """Flags of a method switched on, once for each value of each of its Literal fields."""
+    flags = [
+        f"--{field.replace('_', '-')}={value}" for field, values in choices(METHODS[name]).items() for value in values
+    ]
+    return [[*switched_on(name), flag] for flag in flags] or [switched_on(name)]
+
+
+def combinations() -> list[list[str]]:
+    """Every combination of the network's Literal flags."""
+    table = choices(NetConfig)
+    rows = product(*table.values())
+    return [[f"--{k.replace('_', '-')}={v}" for k, v in zip(table, row, strict=True)] for row in rows]
+
+
+def nets() -> list[list[str]]:
+    """The default network, each Literal flag's values one at a time, and six combinations of them all."""
+    alone = [[f"--{k.replace('_', '-')}={v}"] for k, values in choices(NetConfig).items() for v in values[1:]]
+    return [[], *alone, *random.Random(0).sample(combinations(), 6)]
+
+
+@cache
+def parsed(name: str, *flags: str) -> Settings:
+    return parse(name, AGENTS[name][1], flags)
+
+
+def taken(name: str, env: str, *flags: str) -> tuple[Any, Learner] | None:
+    """(env, agent) of a small command line; None if it is refused with a sentence."""
+    kind, _ = AGENTS[name]
+    settings = parsed(name, f"--env={env}", "--preset=none", *SMALL, *flags)
+    try:
+        return build(kind, settings)
+    except ValueError as error:
+        assert str(error)
+        return None
+
+
+def homes(name: str) -> list[str]:
+    """The environments of ENVS in which an agent learns."""
+    return [env for env in ENVS if taken(name, env)]
+
+
+def learn(agent: Learner, env: Any, updates: int) -> None:
+    """The loop of agents/main.py without a session."""
+    for _ in interact(agent, env, env.reset(0)):
+        agent.chain.tick()
+        while agent.owed() > 0 and agent.clock["updates"] < updates:
+            agent.update()
+        if agent.clock["updates"] >= updates:
+            return
+
+
+def trained(name: str, out: Path, env: str, steps: int, *flags: str) -> tuple[dict[str, Any], list[dict[str, float]]]:
+    """A real run: (state of its last checkpoint, replay rows and all, and metrics rows without wall time)."""
+    kind, config = AGENTS[name]
+    line = [f"--env={env}", "--preset=none", *SMALL, *flags, f"--steps={steps}", f"--out={out}"]
+    assert run(kind, config, line) == 0
+    loaded = load(out)
+    assert loaded is not None
+    _, fresh = build(kind, parsed(name, *line))
+    fresh.load_state_dict(loaded.state["agent"])
+    state = dict(loaded.state)
+    for log_name, log in fresh.replay.logs().items():
+        loaded.restore(log_name, log)
+        state[f"log {log_name}"] = log.rows(log.start, log.stop)
+    timeless = [{k: v for k, v in row.items() if not k.startswith("speed/")} for row in rows(out)]
+    return state, timeless
+
+
+def same(a: Any, b: Any) -> bool:
+    return pack.digest({"x": a}) == pack.digest({"x": b})

@@ -1,0 +1,95 @@
+"""The state ledger (docs/reliability.md, section 2) as data: every entry of a saved state, by name.
+
+An entry is what one line of some state_dict saves: a generator, a counter, an array; of all parameters or games
+together. So a new method's or environment's state is an entry, and a mutant, by itself.
+"""
+
+import copy
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from fnmatch import fnmatch
+from typing import Any
+
+from runs import pack
+
+State = dict[str, Any]
+Path = tuple[str, ...]
+# (where, name of the entry): what lies under the first is one entry, called the second.
+JOINED = [
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (r"(agent/parts/\w+/(?:net|target))(?:/.*)?", r"\1"),
+        (r"(agent/parts/\w+/opt)/[^/]+/(\w+)", r"\1/*/\2"),
+        (r"(agent/chain/\w+/state/[^/]+)/.*", r"\1"),
+        (r"(agent/sums)(?:/.*)?", r"\1"),
+        (r"(env/finished)/.*", r"\1"),
+        (r"env/games/\d+/(.*)", r"env/games/*/\1"),
+    )
+]
+# Entries that a fresh object holds already at every mark: there is nothing to forget.
+CONSTANT = {
+    "agent/rng/init": "drawn from only while the agent is built",
+    "agent/loss_rng": "DQN's loss draws nothing",
+    "agent/clock/tasks": "counts the tasks of data streams, which DQN has none of",
+    "agent/clock/extra": "counts updates beyond the replay ratio, which no method here makes",
+    "agent/clock/targets": "counts hard copies; the constant entry of a moving average",
+    "env/finished": "emptied at each step, before any save",
+    "env/games/*/layers/*": "attributes of gymnasium's classes that nothing changes after their constructor",
+    "env/games/*/tally/over": "a game that is over begins anew within the same step of the loop, or `last` says so",
+}
+# Entries that differ and change nothing that is compared.
+REDUNDANT = {
+    "table/save": "says only when the next checkpoint is written; every checkpoint is exact",
+    "now/reward": "the replay holds it in its newest row; only a game's very first row is read from here",
+    "now/discount": "the same",
+}
+
+
+def entries(state: State) -> dict[str, list[Path]]:
+    """{name of the entry: where its values are}."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in leaves(state, ()):
+        found[named("/".join(path))].append(path)
+    return dict(found)
+
+
+def leaves(node: Any, path: Path) -> list[Path]:
+    """Where the values are; a generator's state is one value, and so is an empty dict."""
+    if not isinstance(node, dict) or not node or "bit_generator" in node:
+        return [path]
+    return [found for key, item in node.items() for found in leaves(item, (*path, key))]
+
+
+def named(path: str) -> str:
+    for pattern, name in JOINED:
+        if pattern.fullmatch(path):
+            return pattern.sub(name, path)
+    return path
+
+
+def reason(name: str, reasons: Mapping[str, str]) -> str:
+    """Why it is in the list; "" if it is not."""
+    return next((why for pattern, why in reasons.items() if fnmatch(name, pattern)), "")
+
+
+def forget(saved: State, fresh: State, paths: list[Path]) -> State:
+    """`saved` with the values of `fresh` at these paths; what a fresh object lacks is left out."""
+    state = copy.deepcopy(saved)
+    for path in paths:
+        parent, other = inside(state, path[:-1]), inside(fresh, path[:-1])
+        if path[-1] in other:
+            parent[path[-1]] = other[path[-1]]
+        else:
+            del parent[path[-1]]
+    return state
+
+
+def inside(state: State, path: Path) -> State:
+    for key in path:
+        state = state.get(key, {})
+    return state
+
+
+def same(a: State, b: State) -> bool:
+    return pack.digest(a) == pack.digest(b)

@@ -1,0 +1,145 @@
+"""Mutants of the state ledger: a run resumed without one entry must be told from the run left alone.
+
+Each entry is forgotten twice: by the load alone, which the digest check of agents/session.py must refuse, and by save
+and load together (no digest check), which only the comparison of the finished runs can notice.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from runs import checkpoint
+from tests.soak import faults, forget, ledger
+from tests.soak.cases import Case
+from tests.soak.compare import Rows, differences
+from tests.soak.kills import Bench
+from tests.soak.process import Failure, Life
+
+FIRST, LAST = 0, 2
+RESIDUE = '{"step": 1000000000, "residue": 1}\n'  # a row behind the cursor, as a killed process leaves it
+TRIES = 10  # places at which an entry is forgotten before it counts as missed
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A run stopped at a step, in a directory that is copied for each mutant."""
+
+    bench: Bench
+    step: int
+
+    @property
+    def path(self) -> Path:
+        return self.bench.work / self.bench.case.name / f"mark-{self.step}"
+
+    def __str__(self) -> str:
+        return f"{self.bench.case.name}@{self.step}"
+
+
+@dataclass
+class Verdict:
+    """What became of a mutant: caught, redundant, constant or missed."""
+
+    name: str
+    verdict: str
+    where: str = ""
+    how: str = ""
+    refused: bool = False  # by the digest check
+
+
+def steps(case: Case, reference: Path) -> list[int]:
+    """Where to stop: mid-game, before and at the ends of games, and shortly before the run's own end."""
+    loaded = checkpoint.load(reference)
+    assert loaded is not None
+    rows = Rows(loaded.manifest.logs["replay"])
+    loaded.restore("replay", rows)
+    kinds = rows.columns()["step_type"]  # [T, N]
+    ahead = (kinds[::-1] != FIRST).sum(1).cumsum()[::-1]  # steps from before a row to the run's end
+    ends = [i for i in range(8, len(kinds) - 8) if (kinds[i] == LAST).any() and (kinds[i - 1] != FIRST).all()]
+    chosen = {len(ends) // 4, len(ends) // 2, 3 * len(ends) // 4} if ends else set()
+    before = {case.steps - int(ahead[ends[i]]) for i in chosen}
+    at = {case.steps - int(ahead[ends[len(ends) // 2] + 1])} if ends else set()
+    return sorted({case.steps * 5 // 9 + 1, case.steps - 3, *before, *at})
+
+
+def marks(bench: Bench) -> list[Mark]:
+    """One life after the other, each stopped at the next mark; a control at each: nothing forgotten, nothing differs."""
+    bench.prepare()
+    out = bench.work / bench.case.name / "prefix"
+    found = [Mark(bench, step) for step in steps(bench.case, bench.reference)]
+    for mark in found:
+        Life(bench.case.line(out), out.with_suffix(".log"), faults.stop_at(mark.step)).end().expect(75)
+        shutil.copytree(out, mark.path)
+        with (mark.path / "metrics.jsonl").open("a") as file:
+            file.write(RESIDUE)
+        if how := resumed(mark, forget.entry("")):
+            raise Failure(f"{mark}: a resume that forgets nothing differs: {how}")
+    return found
+
+
+def resumed(mark: Mark, setup: forget.Setup) -> str:
+    """How a mutant's run differs from the run left alone; "" if it does not."""
+    out = mark.path.with_suffix(".mutant")
+    shutil.copytree(mark.path, out)
+    end = Life(mark.bench.case.line(out), out.with_suffix(".log"), setup).end()
+    found = differences(out, mark.bench.reference) if end.code == 0 else [f"exit {end.code}: {last_line(end.log)}"]
+    shutil.rmtree(out)
+    return found[0] if found else ""
+
+
+def last_line(log: str) -> str:
+    return log.strip().rpartition("\n")[2]
+
+
+def refused(mark: Mark, name: str) -> bool:
+    """Whether a load that forgets the entry is noticed before the first step."""
+    out = mark.path.with_suffix(".refused")
+    shutil.copytree(mark.path, out)
+    end = Life(mark.bench.case.line(out), out.with_suffix(".log"), forget.entry(name, checked=True)).end()
+    shutil.rmtree(out)
+    return end.code in (2, 70)
+
+
+def lacking(marks: Iterable[Mark]) -> dict[str, list[Mark]]:
+    """{entry: the marks at which a fresh object lacks it}."""
+    found: dict[str, list[Mark]] = {}
+    for mark in marks:
+        path = mark.path.with_suffix(".json")
+        Life(mark.bench.case.line(mark.path), mark.path.with_suffix(".log"), forget.survey(path)).end().expect(0)
+        for name, live in json.loads(path.read_text()).items():
+            found.setdefault(name, []).extend([mark] if live else [])
+    return found
+
+
+def judge(name: str, places: list[Mark], setup: forget.Setup, is_entry: bool) -> Verdict:
+    """Forget it at one mark after the other until it is noticed."""
+    if not places:
+        why = ledger.reason(name, ledger.CONSTANT)
+        return Verdict(name, "constant" if why else "missed", how=why or "a fresh object never lacks it here")
+    for mark in places[:TRIES]:
+        if how := resumed(mark, setup):
+            return Verdict(name, "caught", str(mark), how, is_entry and refused(mark, name))
+    why = ledger.reason(name, ledger.REDUNDANT)
+    return Verdict(name, "redundant" if why else "missed", how=why or f"nothing differs at {len(places[:TRIES])} marks")
+
+
+def spread(places: list[Mark]) -> list[Mark]:
+    """A mark of each case, then a second one of each: the profiles see different things."""
+    seen: dict[str, int] = {}
+    ranks = []
+    for mark in places:
+        rank = seen[mark.bench.case.name] = seen.get(mark.bench.case.name, -1) + 1
+        ranks.append(rank)
+    return [mark for _, mark in sorted(zip(ranks, places, strict=True), key=lambda pair: pair[0])]
+
+
+def verdicts(benches: list[Bench], only: tuple[str, ...] = ()) -> Iterator[dict[str, object]]:
+    """The verdict on every entry and act, as they fall."""
+    every = [mark for bench in benches for mark in marks(bench)]
+    for name, places in sorted(lacking(every).items()):
+        if not only or name in only:
+            yield asdict(judge(name, spread(places), forget.entry(name), is_entry=True))
+    for name, setup in forget.acts().items():
+        if not only or name in only:
+            yield asdict(judge(name, spread(every), setup, is_entry=False))
