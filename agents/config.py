@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, ClassVar
 
 from nets.encoders import NetConfig
@@ -95,7 +96,7 @@ class LearnConfig:
     def problems(self) -> list[str]:
         rows = {
             "batch_size": self.batch_size > 0,
-            "replay_ratio": self.replay_ratio >= 0,
+            "replay_ratio": 0 <= self.replay_ratio < inf,
             "warmup": self.warmup > 0,
             "capacity": self.capacity > 1,
             "gamma": 0 <= self.gamma <= 1,

@@ -66,14 +66,14 @@ def parse(agent: str, config: type[AgentConfig], argv: Sequence[str]) -> Setting
     """Raises BadInput with all problems; --help prints and exits 0."""
     peek = ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("env", "preset", "config"):
-        peek.add_argument(f"--{name}")
+        peek.add_argument(f"--{name}", nargs="?")  # a missing value is for tyro to say
     typed = {k: v for k, v in vars(peek.parse_known_args(argv)[0]).items() if v is not None}
     kind = command_line(config)
     defaults = kind()
     filed = read_config(agent, typed.get("config", ""), dict(flatten(defaults)))
     with refusals():
-        env = canonical(typed.get("env", filed.get("env", defaults.run.env)))
-        preset, values = choose(config, env, typed.get("preset", filed.get("preset", "")))
+        env = canonical(str(typed.get("env", filed.get("env", defaults.run.env))))
+        preset, values = choose(config, env, str(typed.get("preset", filed.get("preset", ""))))
     base = understand(agent, kind, arguments(values), defaults, f"preset {preset}") if values else defaults
     base = understand(agent, kind, arguments(filed), base, f"--config {typed['config']}") if filed else base
     flags = understand(agent, kind, [*argv, f"--env={env}", f"--preset={preset}"], base, "")
@@ -165,7 +165,7 @@ def understand(agent: str, kind: Any, args: Sequence[str], default: Any, source:
 
 
 def sentence(box: str) -> str:
-    """tyro's framed message without its title, frame and help text; where stdout is not UTF-8 the frame is of dashes."""
+    """tyro's framed message without title, frame and help text; where stdout is not UTF-8 the frame is of dashes."""
     lines = [line.strip(" │╭╮╰╯") for line in box.splitlines()[1:]]
     rules = [i for i, line in enumerate(lines) if i and line and not line.strip("─-")]
     lines, help_text = lines[: rules[0]] if rules else lines, lines[rules[0] :] if rules else []

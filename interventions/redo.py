@@ -38,8 +38,8 @@ class ReDo(Intervention):
     """Adam's step count of every tensor touched: keep as the paper, or reset as timoklein/redo"""
 
     def refuse(self, subject: Subject) -> Iterator[str]:
-        if self.redo_tau < 0:
-            yield f"redo_tau {self.redo_tau} is below 0"
+        if not self.redo_tau >= 0:
+            yield f"redo_tau {self.redo_tau} is not 0 or more"
         if self.redo_batch < 1:
             yield f"redo_batch {self.redo_batch} is below 1"
 

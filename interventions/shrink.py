@@ -7,6 +7,7 @@ initial one where theta has it too: .5^2 + .5^2 = .5.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 
 from interventions.base import Intervention, Reach, State
 from nets.part import Copy, Subject
@@ -36,8 +37,8 @@ class Shrink(Intervention):
     def refuse(self, subject: Subject) -> Iterator[str]:
         if not 0 <= self.shrink_factor <= 1:
             yield f"shrink_factor {self.shrink_factor} is not between 0 and 1"
-        if self.shrink_noise < 0:
-            yield f"shrink_noise {self.shrink_noise} is below 0"
+        if not 0 <= self.shrink_noise < inf:
+            yield f"shrink_noise {self.shrink_noise} is not 0 or more, and finite"
 
     def apply(self, state: State, subject: Subject) -> None:
         for part in subject.parts.values():

@@ -1,6 +1,7 @@
 """Encoders and torsos: the Nature CNN (Mnih et al. 2015) and the MLP, as chains of Blocks."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ class NetConfig:
     """torch: U(+-1/sqrt(fan_in)) for weights and biases (Nature, dqn_zoo); xavier: with zero bias (Dopamine)"""
 
     def problems(self) -> list[str]:
-        rows = {"hidden": all(n > 0 for n in self.hidden), "width": self.width > 0}
+        rows = {"hidden": all(n > 0 for n in self.hidden), "width": 0 < self.width < inf}
         return [f"{name} {getattr(self, name)} is out of range" for name, fine in rows.items() if not fine]
 
     def units(self, n: int) -> int:
@@ -55,6 +56,8 @@ class Chain(nn.Module):
     def layers(self, prefix: str, readers: list[Writer], width: int = 1) -> list[Layer]:
         """Each block is read by the next one, the last by `readers` through `width` columns a unit."""
         rows = self.blocks()
+        if not rows:
+            return []
         following: list[list[Writer]] = [[block.writer] for _, block in rows[1:]]
         widths = [1] * len(following) + [width]
         return [

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal
 
 import torch
@@ -28,7 +29,7 @@ class OptimConfig:
 
     def problems(self) -> list[str]:
         rows = {
-            "lr": self.lr > 0,
+            "lr": 0 < self.lr < inf,
             "eps": self.eps >= 0,
             "betas": all(0 <= b < 1 for b in self.betas),
             "weight_decay": self.weight_decay >= 0,

@@ -63,7 +63,7 @@ class Uniform:
         return {"replay": self.ring}
 
     def reprioritize(self, index: Tensor, td: Tensor) -> None:
-        pass
+        """Nothing: all stay equally likely."""
 
     def clear(self) -> None:
         self.ring.clear()

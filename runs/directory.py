@@ -34,7 +34,9 @@ def changes(path: Path, config: Mapping[str, Any], odd: Collection[str], free: C
 
 
 def strangers(path: Path) -> bool:
-    return path.exists() and (not path.is_dir() or any(p.name not in ("LOCK", "owner.json") for p in path.iterdir()))
+    return path.exists() and (
+        not path.is_dir() or any(p.name not in ("LOCK", "owner.json") and p.suffix != ".tmp" for p in path.iterdir())
+    )
 
 
 def finished(path: Path) -> int:

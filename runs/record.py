@@ -9,11 +9,15 @@ import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
+
+from runs import disk
 
 METRICS = "metrics.jsonl"
 DASHBOARD = {
@@ -52,7 +56,10 @@ class Recorder:
         self.late += json.dumps({"step": step, **finite}).encode() + b"\n"
         self.push()
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in row.items()]
-        self.events.add_summary(Summary(value=values), step)
+        try:
+            self.events.add_summary(Summary(value=values), step)
+        except OSError as error:  # its thread has died; metrics.jsonl has the row
+            warnings.warn(f"TensorBoard in {self.path.parent} cannot be written: {error}", stacklevel=2)
 
     def push(self) -> None:
         """A record that cannot be written warns and waits: the run goes on."""
@@ -60,19 +67,21 @@ class Recorder:
             while self.late:
                 self.late = self.late[self.file.write(self.late) :]
         except OSError as error:
-            warnings.warn(f"{self.path} cannot be written, {len(self.late)} bytes wait: {error}", stacklevel=3)
+            warnings.warn(f"{self.path} cannot be written, its rows wait: {error}", stacklevel=3)
 
     def flush(self) -> int:
         """Everything to the disk; the bytes of metrics.jsonl for the checkpoint."""
         self.push()
-        if self.late:
-            raise OSError(28, f"{self.path} cannot be written")
-        os.fsync(self.file.fileno())
-        self.board.flush()
+        with disk.reported(self.path.parent):
+            if self.late:
+                raise OSError(ENOSPC, f"{self.path} cannot be written")
+            os.fsync(self.file.fileno())
+            self.board.flush()
         return self.path.stat().st_size
 
     def close(self) -> None:
-        self.board.close()
+        with suppress(OSError):  # of a full disk, which has been reported
+            self.board.close()
         self.file.close()
 
 

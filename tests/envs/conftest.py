@@ -40,10 +40,10 @@ class Scripted:
     def screen(self, out: np.ndarray) -> None:
         out[...] = (10 + self.frame) % 256
 
-    def state(self) -> bytes:
-        return b""
+    def state(self) -> dict[str, Any]:
+        return {}
 
-    def restore(self, state: bytes) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         pass
 
 

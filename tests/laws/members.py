@@ -24,8 +24,8 @@ from runs.record import rows
 from runs.units import Period
 
 SMALL = [
-    *("--width=0.25", "--hidden", "16", "--batch-size=8", "--capacity=300", "--warmup=40", "--replay-ratio=0.5"),
-    *("--target-every=25", "--lr=1e-3", "--num-envs=2", "--n-step=3", "--record-every=20", "--eval-every=never"),
+    *("--width=0.25", "--hidden", "96", "--batch-size=8", "--capacity=300", "--warmup=40", "--replay-ratio=0.5"),
+    *("--target-every=25", "--lr=3e-4", "--num-envs=2", "--n-step=3", "--record-every=20", "--eval-every=never"),
     *("--probe-every=never", "--save-every=never", "--root=out"),
 ]
 ENVS = ("toy:chain", "toy:catch", "CartPole-v1")

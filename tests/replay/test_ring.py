@@ -29,9 +29,9 @@ def test_memory_is_touched_only_as_it_fills():
     def resident():
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
-    before, clock = resident(), time.perf_counter()
+    before, clock = resident(), time.process_time()
     ring = Ring(1_000_000, (84, 84))
-    assert time.perf_counter() - clock < 0.5
+    assert time.process_time() - clock < 0.5
     assert resident() - before < 20e6
     obs = np.ones((1, 84, 84), np.uint8)
     now, then = (dm_env.TimeStep(np.array([kind]), np.zeros(1), np.ones(1), obs) for kind in (0, 1))

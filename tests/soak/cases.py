@@ -18,7 +18,7 @@ DUE = (
 )
 ATARI = "--env Breakout --width 0.25 --hidden 32 --lr 1e-3 --capacity 200 --life-loss --noops 4 --max-frames 400"
 CARTPOLE = "--env CartPole-v1 --hidden 24 --capacity 150"
-GREEDY = "--epsilon-start 0.02 --epsilon-final 0.02"
+GREEDY = "--epsilon-start 0.02 --epsilon-final 0.02 --init xavier"  # no bias: the action follows the observation
 RANDOM = "--epsilon-start 1 --epsilon-final 1"
 STICKY = "--sticky 0.9"
 HARD = "--target-every 64"

@@ -1,14 +1,15 @@
 """Runs that are killed again and again, called again by the same line, and compared with the run left alone."""
 
+import fcntl
 import random
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
-from runs.faults import POINTS
 from tests.soak import faults
 from tests.soak.cases import Case
 from tests.soak.compare import differences
@@ -16,7 +17,8 @@ from tests.soak.process import End, Failure, Life
 
 ENTERED = "\nrun "  # the last line before the loop; signals are heard from here on
 PATIENCE = 5.0  # seconds from SIGTERM to the exit (docs/reliability.md, section 5)
-TOUGHNESS = 60  # lives of one run; a run that needs more makes no progress
+LIVES = 60  # of one run; a run that needs more makes no progress
+AT_ONCE = 6  # random blows to one run
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Blow:
     at: str | int | float
 
     def strike(self, line: list[str], log: Path, real: bool) -> tuple[End, float]:
-        """The life it was dealt to, and the seconds from a SIGTERM to the exit."""
+        """The end of the life it was dealt to, and the seconds from the signal to there."""
         if self.kind == "point":
             return Life(line, log, faults.point(str(self.at)), real, {"PERENNIAL_FAULT": str(self.at)}).end(), 0.0
         if self.kind == "change":
@@ -47,7 +49,7 @@ class Blow:
 
 @dataclass
 class Score:
-    """What a row of the summary says."""
+    """A row of the summary. stops: exits with 75; resumes: lives after a run's first."""
 
     name: str
     kills: int = 0
@@ -58,41 +60,39 @@ class Score:
     slowest: float = 0.0  # seconds from SIGTERM to the exit
     failures: list[str] = field(default_factory=list)
 
+    def count(self, blow: Blow, seconds: float) -> None:
+        self.kills += blow.kind != "term"
+        self.stops += blow.kind == "term"
+        if blow.kind == "term":
+            self.slowest = max(self.slowest, seconds)
+
 
 class Bench:
-    """One case: its reference, and a fresh directory for each run."""
+    """One case: its reference, and a fresh directory for each run. real: every life is `python -m agents.dqn`."""
 
     def __init__(self, case: Case, work: Path, real: bool = False) -> None:
-        self.case, self.work, self.real = case, work, real
-        self.reference = work / case.name / "reference"
+        self.case, self.folder, self.real = case, work / case.name, real
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.reference = self.folder / "reference"
         self.score = Score(case.name)
 
     def prepare(self) -> None:
-        """The run left alone, as a process of its own."""
-        if not self.reference.exists():
-            self.reference.parent.mkdir(parents=True, exist_ok=True)
-            Life(self.case.line(self.reference), self.reference.parent / "log", real=True).end().expect(0)
-
-    def lifetime(self) -> float:
-        """The seconds of an undisturbed life, which must equal the reference."""
-        start = time.monotonic()
-        self.run([], "undisturbed")
-        return time.monotonic() - start
+        """The run left alone, as a process of its own; another task may be making it."""
+        with (self.folder / "reference.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (self.reference / "DONE").exists():
+                Life(self.case.line(self.reference), self.folder / "reference.log", real=True).end().expect(0)
 
     def run(self, blows: list[Blow], name: str) -> list[Blow]:
-        """One directory from nothing to DONE; the blows that were not reached. A difference is a failure."""
-        out, log = self.work / self.case.name / name, self.work / self.case.name / f"{name}.log"
-        history: list[str] = []
+        """One directory from nothing to DONE, which must equal the reference; the blows that were not reached."""
+        out, history = self.folder / name, list[str]()
         self.score.runs += 1
         try:
-            left = self.lives(self.case.line(out), log, list(blows), history)
+            left = self.lives(self.case.line(out), self.folder / f"{name}.log", list(blows), history)
             if found := differences(out, self.reference):
                 raise Failure("; ".join(found[:8]))
-            Life(self.case.line(out), log).end().expect(0)  # a finished run says so and changes nothing
-            if found := differences(out, self.reference):
-                raise Failure(f"after DONE: {'; '.join(found[:8])}")
         except Failure as failure:
-            self.score.failures.append(f"{self.case.name}/{name} after {', '.join(history) or 'no blow'}: {failure}")
+            self.score.failures.append(f"{out} after {', '.join(history) or 'no blow'}: {failure}")
             return []
         self.score.equal += 1
         shutil.rmtree(out)
@@ -100,41 +100,60 @@ class Bench:
 
     def lives(self, line: list[str], log: Path, blows: list[Blow], history: list[str]) -> list[Blow]:
         """Blow after blow, then undisturbed, until a life ends with 0."""
-        for life in range(TOUGHNESS):
+        for life in range(LIVES):
             self.score.resumes += life > 0
-            blow = blows.pop(0) if blows else None
-            if blow is None:
+            if not blows:
                 Life(line, log, faults.small, self.real).end().expect(0)
                 return []
-            end, seconds = blow.strike(line, log, self.real)
-            if end.expect(*blow.codes).code == 0:
-                return [blow, *blows]
-            history.append(f"{blow.kind} {blow.at}")
-            self.score.kills += blow.kind != "term"
-            self.score.stops += blow.kind == "term"
-            self.score.slowest = max(self.score.slowest, seconds)
-            if blow.kind == "term" and seconds > PATIENCE:
+            end, seconds = blows[0].strike(line, log, self.real)
+            if end.expect(*blows[0].codes).code == 0:
+                return blows
+            self.score.count(blows[0], seconds)
+            if blows[0].kind == "term" and seconds > PATIENCE:
                 raise Failure(f"{seconds:.1f} s from SIGTERM to the exit")
-        raise Failure(f"not done after {TOUGHNESS} lives")
+            history.append(f"{blows[0].kind} {blows.pop(0).at}")
+        raise Failure(f"not done after {LIVES} lives")
 
-    def all_of(self, blows: list[Blow], name: str) -> None:
-        """As many runs as it takes to deal every blow; one that a whole run does not reach is a failure."""
-        number = 0
-        while blows:
-            left = self.run(blows, f"{name}-{number}")
-            if len(left) == len(blows):
-                self.score.failures.append(f"{self.case.name}: {blows[0].kind} {blows[0].at} was never reached")
+    def undisturbed(self) -> float:
+        """A run without a blow must equal the reference too; the seconds of its life."""
+        start = time.monotonic()
+        self.run([], "undisturbed")
+        return time.monotonic() - start
+
+    def each(self, blows: Iterable[Blow], name: str) -> None:
+        """A run for every blow."""
+        for blow in blows:
+            if self.run([blow], f"{name}-{blow.at}"):
+                self.unreached(blow)
+
+    def all(self, blows: list[Blow], name: str) -> None:
+        """As many runs as it takes to deal every blow."""
+        for number in range(len(blows)):
+            left = self.run(blows, f"{name}-{number}") if blows else []
+            if blows and left == blows:
+                self.unreached(blows[0])
                 return
-            blows, number = left, number + 1
+            blows = left
+
+    def some(self, blows: Iterator[Blow], count: int, name: str) -> None:
+        """So many blows, in as many runs as it takes; those that come too late do not count."""
+        for number in range(count):
+            if count > 0:
+                few = list(islice(blows, min(count, AT_ONCE)))
+                count -= len(few) - len(self.run(few, f"{name}-{number}"))
+
+    def unreached(self, blow: Blow) -> None:
+        self.score.failures.append(f"{self.case.name}: {blow.kind} {blow.at} was never reached")
 
 
-def points(occurrences: int, rng: random.Random) -> list[Blow]:
-    """Every named point at its first .. k-th occurrence, in any order."""
-    blows = [Blow("point", f"{name}:{k}") for name in POINTS for k in range(1, occurrences + 1)]
-    return rng.sample(blows, len(blows))
+def points(names: Iterable[str], occurrences: int) -> list[Blow]:
+    """Every named point at its first .. k-th occurrence; those of a chunk, which are rare, last."""
+    blows = [Blow("point", f"{name}:{k}") for name in names for k in range(1, occurrences + 1)]
+    return sorted(blows, key=lambda blow: str(blow.at).startswith("chunk"))
 
 
-def signals(count: int, lifetime: float, rng: random.Random) -> Iterator[Blow]:
-    """SIGKILL at any time of a life, start-up included, early ones more often; one in five is a SIGTERM."""
-    for i in range(count):
-        yield Blow("term" if i % 5 == 4 else "kill", rng.random() ** 2 * lifetime)
+def signals(lifetime: float, rng: random.Random) -> Iterator[Blow]:
+    """Without end: mostly SIGKILL at any time of a life, start-up included, early more often than late."""
+    while True:
+        kind = rng.choices(("kill", "term", "change"), (65, 20, 15))[0]
+        yield Blow(kind, rng.randint(1, 80) if kind == "change" else rng.random() ** 2 * lifetime)

@@ -33,16 +33,16 @@ CONSTANT = {
     "agent/loss_rng": "DQN's loss draws nothing",
     "agent/clock/tasks": "counts the tasks of data streams, which DQN has none of",
     "agent/clock/extra": "counts updates beyond the replay ratio, which no method here makes",
-    "agent/clock/targets": "counts hard copies; the constant entry of a moving average",
+    "agent/chain/optreset/rng": "draws nothing",
     "env/finished": "emptied at each step, before any save",
     "env/games/*/layers/*": "attributes of gymnasium's classes that nothing changes after their constructor",
-    "env/games/*/tally/over": "a game that is over begins anew within the same step of the loop, or `last` says so",
 }
 # Entries that differ and change nothing that is compared.
 REDUNDANT = {
     "table/save": "says only when the next checkpoint is written; every checkpoint is exact",
     "now/reward": "the replay holds it in its newest row; only a game's very first row is read from here",
     "now/discount": "the same",
+    "env/games/*/layers/*/steps_beyond_terminated": "set where a game ends, and the reset that follows sets it anew",
 }
 
 
@@ -55,8 +55,8 @@ def entries(state: State) -> dict[str, list[Path]]:
 
 
 def leaves(node: Any, path: Path) -> list[Path]:
-    """Where the values are; a generator's state is one value, and so is an empty dict."""
-    if not isinstance(node, dict) or not node or "bit_generator" in node:
+    """Where the values are; a generator's state is one value."""
+    if not isinstance(node, dict) or "bit_generator" in node:
         return [path]
     return [found for key, item in node.items() for found in leaves(item, (*path, key))]
 

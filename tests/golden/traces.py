@@ -1,0 +1,40 @@
+"""Golden traces: losses of 200 updates of small runs, kept beside this file. `python -m tests.golden.traces` remakes
+them: do so only when a change of the numbers is meant, and say why in the commit."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from runs.loop import interact
+from tests.laws.members import METHODS, switched_on, taken
+
+UPDATES = 200
+HERE = Path(__file__).parent
+CASES = {
+    "chain": ("dqn", "toy:chain", []),
+    "chain-double-mse": ("dqn", "toy:chain", ["--double", "--loss=mse", "--head=dueling"]),
+    "cartpole-rmsprop": ("dqn", "CartPole-v1", ["--optimizer=rmsprop", "--clip=1"]),
+    "catch": ("dqn", "toy:catch", []),
+    "catch-layer-crelu-ema": ("dqn", "toy:catch", ["--norm=layer", "--activation=crelu", "--target-tau=0.01"]),
+    "catch-all-methods": ("dqn", "toy:catch", [flag for m in METHODS for flag in switched_on(m)]),
+}
+
+
+def losses(name: str, env: str, flags: list[str]) -> list[float]:
+    """The loss of every part at each of the first 200 updates."""
+    game, agent = taken(name, env, *flags)
+    row = []
+    for _ in interact(agent, game, game.reset(0)):
+        agent.chain.tick()
+        while agent.owed() > 0:
+            agent.update()
+            row += [x for tag, x in agent.metrics().items() if tag.startswith("loss/")]
+            if agent.clock["updates"] >= UPDATES:
+                return row
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for case, line in CASES.items():
+        (HERE / f"{case}.json").write_text(json.dumps(losses(*line)) + "\n")

@@ -1,0 +1,85 @@
+"""Law 6: the promises of optimizer resets (algorithms B.9; Asadi et al. 2023, Ellis et al. 2024)."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from agents.build import build
+from agents.dqn import DQN
+from interventions.optreset import OptReset
+from nets.optim import OptimConfig
+from tests.interventions.small import VECTORS, agent, fire, moments, named
+from tests.laws.members import learn, parsed, taken
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
+def test_after_a_moment_reset_the_next_update_is_a_new_optimizers(optimizer):
+    learner = agent(VECTORS, f"--optimizer={optimizer}")
+    part = learner.parts["q"]
+    before = named(part)
+    fire(OptReset(), learner)
+    assert all(torch.equal(p, before[n]) for n, p in named(part).items())
+    twin = [nn.Parameter(p.detach().clone()) for p in part.trainable]
+    new = learner.learn.optim.make(twin)
+    for p, q in zip(part.trainable, twin, strict=True):
+        p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
+        q.grad = p.grad.clone()
+    part.opt.step()
+    new.step()
+    assert all(torch.equal(p, q) for p, q in zip(part.trainable, twin, strict=True))
+
+
+def test_adam_rel_restarts_the_step_count_alone():
+    learner = agent(VECTORS)
+    before = moments(learner.parts["q"])
+    fire(OptReset(optreset_what="step"), learner)
+    for n, row in moments(learner.parts["q"]).items():
+        assert not row["step"].any()
+        assert torch.equal(row["exp_avg"], before[n]["exp_avg"])
+        assert torch.equal(row["exp_avg_sq"], before[n]["exp_avg_sq"])
+
+
+def first_step(jump, what):
+    """Adam's first step after a long constant gradient of 1, a reset, and a gradient of `jump`; in units of lr."""
+    p = nn.Parameter(torch.zeros(1, 1))
+    opt = OptimConfig(lr=1e-3, eps=1e-8).make([p])
+    for _ in range(20_000):
+        p.grad = torch.ones_like(p)
+        opt.step()
+    for slot, x in opt.state[p].items():
+        if what == "moments" or slot == "step":
+            x.zero_()
+    start = p.item()
+    p.grad = torch.full_like(p, jump)
+    opt.step()
+    return (start - p.item()) / 1e-3
+
+
+@pytest.mark.parametrize(
+    ("jump", "what", "expected"),
+    [(1.0, "step", math.sqrt(1 - 0.999) / (1 - 0.9)), (1e6, "step", 1.0), (1.0, "moments", 1.0)],
+)
+def test_the_first_step_has_the_length_of_the_papers(jump, what, expected):
+    # Adam-Rel: .316 lr on an unchanged gradient, 1 lr in the limit of a jump (algorithms: B.9).
+    assert first_step(jump, what) == pytest.approx(expected, rel=2e-2)
+
+
+def test_it_fires_at_every_hard_target_copy():
+    game, learner = taken("dqn", VECTORS, "--optreset-every=1:targets", "--target-every=20")
+    learn(learner, game, 60)
+    assert learner.clock["targets"] > 3
+    assert len([e for e in learner.chain.drain() if "event/optreset" in e]) == learner.clock["targets"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["--optreset-every=1:targets", "--target-tau=0.01"], "hard target"),
+        (["--optreset-every=50", "--optreset-what=step", "--optimizer=sgd"], "counts no steps"),
+    ],
+)
+def test_what_has_no_meaning_is_refused_with_a_sentence(flags, word):
+    with pytest.raises(ValueError, match=word):
+        build(DQN, parsed("dqn", "--env=toy:chain", "--preset=none", *flags))

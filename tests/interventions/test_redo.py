@@ -1,0 +1,139 @@
+"""Law 6: the promises of ReDo (algorithms B.3; Sokar et al. 2023)."""
+
+import pytest
+import torch
+
+from interventions.redo import ReDo
+from nets.anatomy import dormancy, score, watch
+from runs.rng import stream
+from tests.interventions.small import IMAGES, VECTORS, agent, fire, moments, named, outputs, states
+
+DEAD = {"encoder.conv1": [1, 5], "encoder.conv3": [0, 7], "torso.fc1": [2, 3]}
+
+
+def kill(learner):
+    """Units that are 0 for every input: bias far below zero."""
+    with torch.no_grad():
+        for layer in learner.parts["q"].net.layers():
+            for unit in DEAD.get(layer.name, []):
+                layer.writer.bias[unit] = -1e3
+
+
+def test_recycling_dead_units_at_tau_0_leaves_the_outputs():
+    for flags in ([], ["--head=dueling"], ["--activation=crelu"], ["--padding=same"]):
+        learner = agent(IMAGES, *flags)
+        if "--activation=crelu" not in flags:
+            kill(learner)
+        batch = states(learner)
+        before, weights = outputs(learner, batch), named(learner.parts["q"])
+        fire(ReDo(redo_tau=0.0, redo_batch=512), learner)
+        assert (outputs(learner, batch) - before).abs().max() < 1e-6
+        changed = any(not torch.equal(p, weights[n]) for n, p in named(learner.parts["q"]).items())
+        assert changed == ("--activation=crelu" not in flags)
+
+
+def test_exactly_the_dead_units_are_reborn_and_silenced():
+    learner = agent()
+    kill(learner)
+    part = learner.parts["q"]
+    dead = ReDo(redo_tau=0.0, redo_batch=512).dormant(learner.view(stream(0, "test")), "q", states(learner, 512))
+    before = named(part)
+    fire(ReDo(redo_tau=0.0, redo_batch=512), learner)
+    after = named(part)
+    for layer in part.net.layers():
+        units = dead[layer.name]
+        assert set(DEAD.get(layer.name, [])) <= set(units.tolist())
+        bias = next(n for n, p in part.net.named_parameters() if p is layer.writer.bias)
+        moved = (after[bias] != before[bias]).nonzero()[:, 0]
+        assert moved.tolist() == units.tolist()
+        for edge in layer.edges:
+            assert not edge.reader.weight[:, edge.columns(units)].any()
+
+
+def test_moments_are_zero_exactly_on_the_recycled_slots_and_the_step_is_kept():
+    learner = agent()
+    kill(learner)
+    part = learner.parts["q"]
+    before, slots, batch = named(part), moments(part), 512
+    dead = ReDo(redo_tau=0.0).dormant(learner.view(stream(0, "redo")), "q", learner.sample(batch, stream(0, "redo")))
+    fire(ReDo(redo_tau=0.0, redo_batch=batch), learner)
+    after, now = named(part), moments(part)
+    for n, row in now.items():
+        assert torch.equal(row["step"], slots[n]["step"])
+        touched = after[n] != before[n]
+        for slot in ("exp_avg", "exp_avg_sq"):
+            assert not row[slot][touched].any()
+    head, units = now["head.value.weight"]["exp_avg"], dead["torso.fc1"].tolist()
+    assert set(DEAD["torso.fc1"]) <= set(units)
+    assert not head[:, units].any()
+    kept = [u for u in range(head.shape[1]) if u not in units]
+    assert torch.equal(head[:, kept], slots["head.value.weight"]["exp_avg"][:, kept])
+
+
+def test_the_step_of_a_touched_tensor_can_be_reset():
+    learner = agent()
+    kill(learner)
+    fire(ReDo(redo_tau=0.0, redo_batch=512, redo_step="reset"), learner)
+    assert not moments(learner.parts["q"])["torso.fc1.writer.weight"]["step"].any()
+
+
+def test_a_second_recycling_touches_only_what_was_born_dead():
+    learner = agent()
+    kill(learner)
+    method = ReDo(redo_tau=0.0, redo_batch=512)
+    fire(method, learner)
+    part = learner.parts["q"]
+    again = method.dormant(learner.view(stream(0, "test")), "q", states(learner, 512))
+    for layer in part.net.layers():
+        assert not set(again[layer.name].tolist()) & (set(DEAD.get(layer.name, [])) - born_dead(learner, layer))
+
+
+def born_dead(learner, layer):
+    layers = learner.parts["q"].net.layers()
+    with watch(layers) as seen:
+        outputs(learner, states(learner, 512))
+    size = score(seen[layer.name], layer.writer.matrices[0].shape[0])
+    return set((size == 0).nonzero()[:, 0].tolist())
+
+
+def test_incoming_rows_have_the_spread_of_the_initialiser():
+    learner = agent(IMAGES, "--hidden=256", "--width=1")
+    part = learner.parts["q"]
+    with torch.no_grad():
+        part.net.torso.fc1.writer.bias[:128] = -1e3
+    fire(ReDo(redo_tau=0.0, redo_groups="torso"), learner)  # dormant channels would zero columns
+    rows = part.net.torso.fc1.writer.weight[:128]
+    bound = rows.shape[1] ** -0.5  # torch's U(+-1/sqrt(fan_in)), variance bound^2/3
+    torch.testing.assert_close(rows.var(), torch.tensor(bound**2 / 3), rtol=0.05, atol=0)
+
+
+def test_a_channel_dies_through_every_position_it_feeds_after_the_flatten():
+    """Two channels of 2x2 positions into a dense layer: channel 1 owns columns 4..7 (pitfall 2)."""
+    learner = agent()
+    part = learner.parts["q"]
+    conv = next(x for x in part.net.layers() if x.name == "encoder.conv3")
+    assert conv.edges[0].width == part.net.positions == 4
+    with torch.no_grad():
+        conv.writer.bias[1] = -1e3
+    fire(ReDo(redo_tau=0.0, redo_batch=512), learner)
+    assert not part.net.torso.fc1.writer.weight[:, 4:8].any()
+
+
+def test_only_the_named_layers_are_recycled():
+    learner = agent()
+    kill(learner)
+    before = named(learner.parts["q"])
+    fire(ReDo(redo_tau=0.0, redo_batch=512, redo_groups="torso"), learner)
+    after = named(learner.parts["q"])
+    assert torch.equal(after["encoder.conv1.writer.bias"], before["encoder.conv1.writer.bias"])
+    assert not torch.equal(after["torso.fc1.writer.bias"], before["torso.fc1.writer.bias"])
+
+
+@pytest.mark.parametrize("env", [IMAGES, VECTORS])
+def test_scores_average_to_1_over_a_layer(env):
+    learner = agent(env, "--hidden=64", updates=3)
+    layers = learner.parts["q"].net.layers()
+    with watch(layers) as seen:
+        outputs(learner, states(learner))
+    for x in layers:
+        torch.testing.assert_close(dormancy(score(seen[x.name], x.writer.weight.shape[0])).mean(), torch.tensor(1.0))

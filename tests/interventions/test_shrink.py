@@ -1,0 +1,77 @@
+"""Law 6: the promises of shrink-and-perturb (algorithms B.7; Ash & Adams 2020)."""
+
+import torch
+
+from interventions.shrink import Shrink
+from runs.rng import draw_seed, stream
+from tests.interventions.small import IMAGES, agent, fire, moments, named
+
+
+def fresh(learner):
+    return dict(learner.parts["q"].fresh(draw_seed(stream(0, "shrink"))).named_parameters())
+
+
+def test_factor_1_and_noise_0_is_the_identity():
+    learner = agent()
+    before = named(learner.parts["q"])
+    fire(Shrink(shrink_factor=1.0, shrink_noise=0.0), learner)
+    assert all(torch.equal(p, before[n]) for n, p in named(learner.parts["q"]).items())
+
+
+def test_factor_0_and_noise_1_is_a_full_reset():
+    learner = agent()
+    phi = fresh(learner)
+    fire(Shrink(shrink_factor=0.0, shrink_noise=1.0), learner)
+    assert all(torch.equal(p, phi[n]) for n, p in named(learner.parts["q"]).items())
+
+
+def test_weights_are_the_mixture_of_old_and_fresh():
+    learner = agent()
+    before, phi = named(learner.parts["q"]), fresh(learner)
+    fire(Shrink(shrink_factor=0.8, shrink_noise=0.2), learner)
+    for n, p in named(learner.parts["q"]).items():
+        torch.testing.assert_close(p, 0.8 * before[n] + 0.2 * phi[n])
+
+
+def test_the_variance_is_that_of_independent_draws():
+    learner = agent(IMAGES, "--width=1", "--hidden=256")
+    before, phi = named(learner.parts["q"]), fresh(learner)
+    fire(Shrink(shrink_factor=0.6, shrink_noise=0.7), learner)
+    for n, p in named(learner.parts["q"]).items():
+        if p.numel() > 20_000:
+            torch.testing.assert_close(p.var(), 0.36 * before[n].var() + 0.49 * phi[n].var(), rtol=0.03, atol=0)
+
+
+def test_two_firings_use_different_draws():
+    learner = agent(IMAGES, "--width=1")
+    draws = []
+    subject = fire(Shrink(shrink_factor=0.0, shrink_noise=1.0), learner)
+    for _ in range(2):
+        Shrink(shrink_factor=0.0, shrink_noise=1.0).apply({}, subject)
+        draws.append(torch.cat([p.flatten() for p in named(learner.parts["q"]).values()]))
+    assert torch.corrcoef(torch.stack(draws))[0, 1].abs() < 0.1
+
+
+def test_norm_gains_are_left_alone_and_the_target_is_a_copy():
+    learner = agent(IMAGES, "--norm=layer")
+    part = learner.parts["q"]
+    before, slots = named(part), moments(part)
+    fire(Shrink(), learner)
+    for n, p in named(part).items():
+        assert torch.equal(p, before[n]) == ("norm" in n.split("."))
+        assert all(torch.equal(x, slots[n][s]) for s, x in moments(part)[n].items()) == ("norm" in n.split("."))
+        if "norm" not in n.split("."):
+            assert torch.equal(part.target.get_parameter(n), p)
+            assert all(not x.any() for x in moments(part)[n].values())
+
+
+def test_the_target_may_shrink_toward_a_draw_of_its_own():
+    learner = agent()
+    part = learner.parts["q"]
+    slow = {n: p.clone() for n, p in part.target.named_parameters()}
+    rng = stream(0, "shrink")
+    draw_seed(rng)
+    own = dict(part.fresh(draw_seed(rng)).named_parameters())
+    fire(Shrink(shrink_target="own"), learner)
+    for n, p in part.target.named_parameters():
+        torch.testing.assert_close(p, 0.5 * slow[n] + 0.5 * own[n])

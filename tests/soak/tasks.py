@@ -1,0 +1,71 @@
+"""What one process of the soak does: the kills of a case, the accidents, or the mutants."""
+
+import random
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from tests.soak.accidents import befall
+from tests.soak.cases import cases
+from tests.soak.kills import Bench, Blow, points, signals
+from tests.soak.mutants import verdicts
+from tests.soak.process import Failure
+
+ACCIDENT = "atari-all-random"
+BIRTH = "cartpole-alone-greedy"  # whose first changes of files are each a kill of their own
+PROCESS = "process"  # the case whose lives are processes of their own
+Result = dict[str, Any]
+Say = Callable[[str], None]
+
+
+def kills(name: str, args: Namespace, say: Say) -> Result:
+    """The named points, the first changes of a fresh directory, and signals at random times."""
+    rng, bench = random.Random(f"{args.seed} {name}"), Bench(cases()[name], args.work, real=name == PROCESS)
+    bench.prepare()
+    lifetime = bench.undisturbed()
+    say(f"{name}: the reference stands; a life takes {lifetime:.1f} s")
+    blows = points(args.points, args.occurrences)
+    if bench.real:
+        bench.all([*blows, *processes(lifetime, rng)], "points")
+        return {"scores": [asdict(bench.score)]}
+    bench.all(rng.sample(blows, len(blows)), "points")
+    say(f"{name}: {bench.score.kills} kills at named points")
+    if name == BIRTH:
+        bench.each([Blow("change", k) for k in range(1, args.changes + 1)], "change")
+    bench.some(signals(lifetime, rng), args.kills, "signals")
+    return {"scores": [asdict(bench.score)]}
+
+
+def processes(lifetime: float, rng: random.Random) -> list[Blow]:
+    """A few signals to real processes, start-up included."""
+    return [Blow("kill", rng.random() * lifetime / 3) for _ in range(3)] + [Blow("term", 0.1), Blow("term", 0.5)]
+
+
+def accidents(args: Namespace, say: Say) -> Result:
+    bench = Bench(cases()[ACCIDENT], args.work)
+    bench.prepare()
+    rows = []
+    for row in befall(bench):
+        rows.append(row)
+        say(f"{row[0]}: {row[1] or 'ok'}")
+    return {"accidents": rows}
+
+
+def mutants(args: Namespace, say: Say) -> Result:
+    benches = [Bench(cases()[name], args.work) for name in args.mutated]
+    rows = []
+    for row in verdicts(benches, args.mutants):
+        rows.append(row)
+        say(f"{row['verdict']}: {row['name']} {row['where']} {row['how']}")
+    return {"verdicts": rows}
+
+
+def perform(task: str, args: Namespace, say: Say) -> Result:
+    """A task to its result; a failure outside of any run is a result too."""
+    try:
+        if task == "accidents":
+            return accidents(args, say)
+        return mutants(args, say) if task == "mutants" else kills(task, args, say)
+    except Failure as failure:
+        return {"broken": f"{task}: {failure}"}
