@@ -47,7 +47,7 @@ class RunConfig:
     probe_every: Every = Period(10_000)
     """Period of the probes (dormant units, norms) in agent steps"""
     probe_batch: int = 512
-    """Replay states per probe (algorithms C.0: 512; dead units shrink as it grows)"""
+    """Replay states per probe (ours: 512; fewer units are dead on more states)"""
     record_every: Every = Period(1_000)
     """Period of loss and speed rows in agent steps"""
 
@@ -64,7 +64,7 @@ class RunConfig:
         return [f"{name} {getattr(self, name)} is out of range" for name, fine in rows.items() if not fine]
 
 
-# On resume: these may change, --steps may grow, everything else is frozen (reliability: Config on resume).
+# On resume: these may change, --steps may grow, everything else is frozen (docs/reliability.md, section 2).
 FREE = {
     *("preset", "config", "root", "out", "device", "max_time", "save_every", "snapshot_every", "snapshot_optim"),
     *("eval_every", "eval_episodes", "probe_every", "probe_batch", "record_every"),

@@ -20,7 +20,7 @@ from nets.part import Loss
 from replay.batch import Batch
 from runs.units import Count
 
-# {preset: (family, {flag: value as typed})}; class defaults are `suite` (algorithms: A.1, A.6).
+# {preset: (family, {flag: value as typed})}; class defaults are `suite` (docs/algorithms.md).
 PRESETS: dict[str, tuple[str, dict[str, object]]] = {
     # Dopamine's column and environment, but Huber and VALID padding.
     "suite": ("atari", {}),

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def epsilon(step: int, warmup: int, decay: int, final: float, start: float = 1.0) -> float:
-    """`start` until `warmup` agent steps, then linear to `final` over `decay` steps (algorithms A.0.6)."""
+    """`start` until `warmup` agent steps, then linear to `final` over `decay` steps (as Dopamine)."""
     left = min(max((decay + warmup - step) / decay, 0.0), 1.0) if decay else float(step < warmup)
     return final + (start - final) * left
 

@@ -1,4 +1,4 @@
-"""Loss functions: tensors in, tensor out (algorithms A.0.4)."""
+"""Loss functions: tensors in, tensor out (Mnih et al. 2015; docs/algorithms.md)."""
 
 import torch
 from torch import Tensor

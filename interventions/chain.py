@@ -15,7 +15,7 @@ from interventions.base import Intervention, State
 from nets.part import Loss, Make, Subject
 from replay.batch import Batch
 
-PROBE_STATES = 256  # the change of the outputs is measured on this many replay states (algorithms: B.0, R5)
+PROBE_STATES = 256  # the change of the outputs is measured on this many replay states
 
 
 @dataclass

@@ -30,7 +30,7 @@ class Shrink(Intervention):
     shrink_groups: str = ""
     """Which groups of each network; empty for all. BBF shrinks the encoder and resets the rest (arXiv:2305.19452)"""
     shrink_skip: str = "norm"
-    """Groups left alone: gains and biases of normalisation layers by default (algorithms: B.7)"""
+    """Groups left alone: gains and biases of normalisation layers by default (ours; BBF's network has none)"""
     shrink_target: Copy = "copy"
     """The slow network then is a copy, kept as it was, or shrunk toward a draw of its own (BBF)"""
 

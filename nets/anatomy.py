@@ -78,7 +78,7 @@ def watch(layers: Sequence[Layer]) -> Iterator[dict[str, Tensor]]:
 def score(activation: Tensor, units: int) -> Tensor:
     """Mean |h| of each unit over batch and space: [B, U*copies, *space] -> [U].
 
-    A unit's largest copy counts: one dead half of a CReLU is not a dead unit (docs: algorithms, B.3 pitfall 7).
+    A unit's largest copy counts: one dead half of a CReLU is not a dead unit.
     """
     size = activation.abs().transpose(0, 1).flatten(1).mean(1)  # [copies*U]
     return size.view(-1, units).amax(0)

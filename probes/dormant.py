@@ -1,4 +1,4 @@
-"""Dormant and dead units (Sokar et al. 2023, arXiv:2302.12902; definitions in algorithms C.4).
+"""Dormant and dead units (Sokar et al. 2023, arXiv:2302.12902; definitions in docs/algorithms.md).
 
 A unit is tau-dormant when its mean |h| is at most tau of its layer's mean, dead when it is 0 on the whole batch: the
 number of dead units grows as the batch shrinks. Behind a LayerNorm or with leaky ReLU and tanh a unit is never dead by

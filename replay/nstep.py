@@ -3,7 +3,7 @@
 A window of the transition at t reads the rows t+1..t+n and stops early at an episode's last row, terminal (discount 0)
 or time limit (discount gamma^k), and at the newest row. Dopamine and BBF reject a window that meets a time limit or
 the write cursor; we shorten it. Their sub-sequence buffer also bootstraps from t+n-1 and misses the last terminal;
-we do not (docs: algorithms.md A.0.2).
+we do not (docs/algorithms.md).
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Law 6: the promises of optimizer resets (algorithms B.9; Asadi et al. 2023, Ellis et al. 2024)."""
+"""Law 6: the promises of optimizer resets (Asadi et al. 2023, Ellis et al. 2024)."""
 
 import math
 
@@ -62,7 +62,7 @@ def first_step(jump, what):
     [(1.0, "step", math.sqrt(1 - 0.999) / (1 - 0.9)), (1e6, "step", 1.0), (1.0, "moments", 1.0)],
 )
 def test_the_first_step_has_the_length_of_the_papers(jump, what, expected):
-    # Adam-Rel: .316 lr on an unchanged gradient, 1 lr in the limit of a jump (algorithms: B.9).
+    # Adam-Rel: .316 lr on an unchanged gradient, 1 lr in the limit of a jump.
     assert first_step(jump, what) == pytest.approx(expected, rel=2e-2)
 
 

@@ -1,4 +1,4 @@
-"""Law 6: the promises of ReDo (algorithms B.3; Sokar et al. 2023)."""
+"""Law 6: the promises of ReDo (Sokar et al. 2023)."""
 
 import pytest
 import torch

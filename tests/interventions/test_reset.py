@@ -1,4 +1,4 @@
-"""Law 6: the promises of resets (algorithms B.1, B.2; Nikishin et al. 2022)."""
+"""Law 6: the promises of resets (Nikishin et al. 2022)."""
 
 import torch
 

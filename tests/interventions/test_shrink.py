@@ -1,4 +1,4 @@
-"""Law 6: the promises of shrink-and-perturb (algorithms B.7; Ash & Adams 2020)."""
+"""Law 6: the promises of shrink-and-perturb (Ash & Adams 2020)."""
 
 import torch
 

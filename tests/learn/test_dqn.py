@@ -23,7 +23,7 @@ def test_dqn_solves_cartpole(tmp_path):
 
 
 def test_q_learning_on_the_chain_reaches_the_analytic_values():
-    """Five states, one-hot input, no hidden layer: Q* to 1e-2 (algorithms: A.1, test 3)."""
+    """Five states, one-hot input, no hidden layer: Q* to 1e-2."""
     flags = "--env=toy:chain --preset=none --hidden --gamma=0.9 --lr=1e-2 --eps=1e-8 --batch-size=64 --replay-ratio=1"
     flags += " --warmup=500 --capacity=5k --target-every=100 --epsilon-start=1 --epsilon-final=1 --loss=mse"
     game, agent = build(DQN, parse("dqn", DQNConfig, flags.split()))

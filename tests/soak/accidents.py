@@ -50,13 +50,9 @@ def befall(bench: Bench) -> Iterator[tuple[str, str]]:
 
 def begin(bench: Bench, out: Path, *points: str) -> Life:
     """A life that stops at these points, at the first of them."""
-    life = Life(bench.case.line(out), log(out, "first"), faults.halt(*points))
+    life = Life(bench.case.line(out), bench.folder / "first.log", faults.halt(*points))
     stopped(life)
     return life
-
-
-def log(out: Path, name: str) -> Path:
-    return out.parent / f"{out.name}-{name}.log"
 
 
 def stopped(life: Life) -> None:
@@ -66,7 +62,7 @@ def stopped(life: Life) -> None:
 
 def again(bench: Bench, out: Path, *codes: int) -> None:
     """The same line once more."""
-    Life(bench.case.line(out), log(out, "again"), faults.small).end().expect(*codes)
+    Life(bench.case.line(out), bench.folder / "again.log", faults.small).end().expect(*codes)
 
 
 def completes(bench: Bench, out: Path) -> None:
@@ -116,8 +112,7 @@ def full_disk(bench: Bench, out: Path, left: int) -> None:
     """Exit 4 with the previous checkpoint standing, again as long as there is no room, and on once there is."""
     with mounted(out):
         run, filler = out / "run", out / "filler"
-        life = Life(bench.case.line(run), log(out, "first"), faults.halt("saved:3"))
-        stopped(life)
+        life = begin(bench, run, "saved:3")
         fill(filler, left)
         with unchanged(run):
             life.send(signal.SIGCONT)
@@ -171,7 +166,7 @@ def impatience(bench: Bench, out: Path) -> None:
 
 def max_time(bench: Bench, out: Path) -> None:
     """Saves and stops by its own clock. A snapshot then says so in its config: only that may differ."""
-    Life([*bench.case.line(out), "--max-time", "1"], log(out, "first"), faults.small).end().expect(75)
+    Life([*bench.case.line(out), "--max-time", "1"], bench.folder / "first.log", faults.small).end().expect(75)
     again(bench, out, 0)
     if found := [each for each in differences(out, bench.reference) if "state.json" not in each]:
         raise Failure("; ".join(found[:8]))

@@ -16,6 +16,7 @@ EXPECTED = re.compile(
     r"LOCK|owner\.json|config\.json|provenance\.json|metrics\.jsonl|events\.out\.tfevents\.[^/]+|run\.png|DONE"
     r"|MANIFEST\.json|MANIFEST\.json\.prev|snapshots/\d{9}/(state\.safetensors|state\.json|replay\.zst)"
 )
+SUMS = ("digest", "DONE", "clock")  # they say that something differs, not what
 
 
 class Rows:
@@ -38,11 +39,12 @@ def differences(run_dir: Path, reference: Path) -> list[str]:
     """Sentences on what differs: state, replay, metrics, snapshots, DONE, files; [] if the runs are equal."""
     mine, theirs = content(run_dir), content(reference)
     found = [f"only one has {key}" for key in sorted(mine.keys() ^ theirs.keys())]
-    found += [f"{key} differs" for key in sorted(mine.keys() & theirs.keys()) if mine[key] != theirs[key]]
+    odd = {key for key in mine.keys() & theirs.keys() if mine[key] != theirs[key]}
+    found += [f"{key} differs" for key in sorted(odd, key=lambda key: (key in SUMS, key))]
     rows = metrics(run_dir), metrics(reference)
     if rows[0] != rows[1]:
-        odd = next((i for i, (a, b) in enumerate(zip(*rows, strict=False)) if a != b), min(map(len, rows)))
-        found.append(f"{len(rows[0])} metrics rows for {len(rows[1])}; row {odd} is the first to differ")
+        first = next((i for i, (a, b) in enumerate(zip(*rows, strict=False)) if a != b), min(map(len, rows)))
+        found.append(f"{len(rows[0])} metrics rows for {len(rows[1])}; row {first} is the first to differ")
     return found + strays(run_dir)
 
 
