@@ -7,7 +7,7 @@ from replay.batch import Batch
 
 
 class Probe(ABC):
-    """The file's name is the tag: probes/norm.py returns {"": total, "torso.fc1": ...} for probe/norm, probe/norm/..."""
+    """The file's name is the tag: probes/norm.py returns {"": total, "torso.fc1": x} for probe/norm/torso.fc1."""
 
     @abstractmethod
     def measure(self, subject: Subject, batch: Batch) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Parameter norms (as followed by Lyle et al. 2023, arXiv:2303.01486): ||theta||_2 of everything that is trained, and of each matrix."""
+"""Parameter norms, as followed by Lyle et al. 2023 (arXiv:2303.01486): ||theta||_2 in all and of each matrix."""
 
 import torch
 

@@ -9,6 +9,7 @@ Capacity counts rows, hence agent steps plus one row per episode (the reset). An
 environment; memory is touched only as it fills.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import dm_env
@@ -101,7 +102,7 @@ class Ring:
         older, newer = self._spans(lo, hi)
         return {name: np.concatenate([column[older], column[newer]]) for name, column in self._columns().items()}
 
-    def put_rows(self, lo: int, arrays: dict[str, np.ndarray]) -> None:
+    def put_rows(self, lo: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Write rows lo.. back where `rows` found them; the counters come from `load_state_dict`."""
         columns, count = self._columns(), len(arrays["frame"])
         for name, column in columns.items():
