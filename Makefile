@@ -40,7 +40,7 @@ slow: .venv/stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m slow --ignore tests/learn
 
 bench: .venv/stamp
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt stable-baselines3
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt stable-baselines3==2.9.2
 	$(BIN)/python -m benchmarks.speed $(BENCH)
 
 dash: .venv/stamp

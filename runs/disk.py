@@ -41,7 +41,8 @@ def sync(folder: Path) -> None:
 
 def make(folder: Path) -> None:
     if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
+        make(folder.parent)
+        folder.mkdir(exist_ok=True)
         sync(folder.parent)
 
 

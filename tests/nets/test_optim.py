@@ -48,9 +48,10 @@ def test_waking_leaves_every_bit_of_the_parameters(kind):
     assert all(p.grad is None for p in ps)
 
 
-def test_waking_leaves_even_a_parameter_that_is_not_finite():
+@pytest.mark.parametrize("kind", KINDS)
+def test_waking_leaves_even_a_parameter_that_is_not_finite(kind):
     ps = [nn.Parameter(torch.tensor([[torch.inf, -0.0]]))]
-    config("adamw", 0.3).make(ps)
+    config(kind, 0.3).make(ps)
     assert ps[0][0, 0] == torch.inf
     assert torch.signbit(ps[0][0, 1])
 

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from rowlog import FINGERPRINT, RowLog, belongs, files, opened, put, restored, same, state_at
+from rowlog import CHUNK, FINGERPRINT, RowLog, belongs, files, opened, put, restored, same, state_at
 
 from runs import checkpoint, chunks, faults, manifest, pack
 from runs.checkpoint import Damaged, Store
@@ -165,6 +165,14 @@ def test_a_sealed_chunk_that_the_start_has_entered_is_shared(store, tmp_path):
     before = stamps(tmp_path)
     put(store, 2, log.add(3))
     assert stamps(tmp_path).items() >= before.items()
+    assert restored(store.load()).content() == log.content()
+
+
+def test_a_grid_that_became_coarser_shares_nothing(store, monkeypatch):
+    log = RowLog().add(40)
+    put(store, 1, log)
+    monkeypatch.setattr(chunks, "CHUNK", 2 * CHUNK)
+    put(store, 2, log.add(1))
     assert restored(store.load()).content() == log.content()
 
 

@@ -131,9 +131,10 @@ def test_a_run_goes_on_after_a_harmed_manifest(run, text):
     store.lock.close()
 
 
-def test_nothing_is_collected_beside_an_illegible_manifest(run):
+def test_nothing_but_temporary_files_is_collected_beside_an_illegible_manifest(run):
     before = files(run)
     (run / "MANIFEST.json").write_bytes(b"garbage")
+    (run / "MANIFEST-01234567.tmp").touch()
     opened(run).lock.close()
     assert files(run) == before
 
@@ -172,6 +173,7 @@ FORGED = {
     "float size": set_at("parts", 0, "size", 1.5),
     "clock": set_at("clock", {"steps": "7"}),
     "clock kind": set_at("clock", [1]),
+    "clock sign": set_at("clock", {"steps": -1}),
     "exact": set_at("exact", 1),
     "log name": set_at("logs", {"../x": {}}),
     "log kind": set_at("logs", {"replay": 3}),
@@ -212,7 +214,14 @@ def test_a_chunk_that_would_fill_the_memory_is_not_unpacked(run):
         restored(checkpoint.load(run))
 
 
-@pytest.mark.parametrize("content", [pack.to_bytes({}), pack.encode({})[1], b"", None], ids=str)
+SHORT = pack.to_bytes(RowLog().add(9).rows(0, 7))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [SHORT, pack.to_bytes({}), pack.encode({})[1], b"", None],
+    ids=["short", "empty", "text", "nothing", "raw"],
+)
 def test_a_foreign_chunk_is_damage(run, content):
     """Valid by its SHA-256 and yet no rows of ours."""
     data = b"no zstd" if content is None else chunks.zstandard.ZstdCompressor().compress(content)

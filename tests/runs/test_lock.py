@@ -47,6 +47,13 @@ def test_a_closed_lock_can_be_taken_again(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"LOCK", "owner.json"}
 
 
+def test_a_new_directory_is_on_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    RunLock(tmp_path / "a" / "b").close()
+    assert synced == [str(tmp_path), str(tmp_path / "a")]
+
+
 def test_a_killed_owner_leaves_the_directory_free(tmp_path):
     def die():
         RunLock(tmp_path)

@@ -16,15 +16,14 @@ from pathlib import Path
 
 from runs.faults import POINTS
 from tests.soak import report
-from tests.soak.cases import cases
-from tests.soak.process import ROOT
-from tests.soak.tasks import PROCESS, perform
+from tests.soak.cases import PROCESS, cases
 
 EVERY = ("mutants", *cases(), "accidents")  # the longest first
 MUTATED = (  # the fastest first; the later ones see what it does not
     *("cartpole-all-random", "cartpole-all-greedy", "atari-all-random", "atari-all-greedy"),
     "cartpole-alone-random",
 )
+ROOT = Path(__file__).resolve().parents[2]
 LEAST_KILLS, LEAST_MUTANTS = 40, 12
 
 
@@ -71,7 +70,9 @@ def main() -> int:
 def work(args: argparse.Namespace, start: float) -> int:
     """One task in this process; its result is a file."""
     import torch
-    import torch._dynamo  # on the first optimizer otherwise, in each life anew
+    import torch._dynamo  # by the first optimizer otherwise, in each life anew
+
+    from tests.soak.tasks import perform
 
     torch.set_num_threads(1)
     say = lambda text: print(f"{time.monotonic() - start:6.0f} s  {text}", flush=True)

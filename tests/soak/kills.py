@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from tests.soak import faults
-from tests.soak.cases import Case
+from tests.soak.cases import ALL, Case, switches
 from tests.soak.compare import differences
 from tests.soak.process import End, Failure, Life
 
@@ -119,6 +119,12 @@ class Bench:
         start = time.monotonic()
         self.run([], "undisturbed")
         return time.monotonic() - start
+
+    def silent(self) -> list[str]:
+        """Interventions with a period of which the reference holds no event."""
+        rows = (self.reference / "metrics.jsonl").read_text()
+        periodic = [name for name, flags in switches().items() if flags[0].endswith("-every")]
+        return [name for name in periodic if ALL in self.case.flags and f'"event/{name}"' not in rows]
 
     def each(self, blows: Iterable[Blow], name: str) -> None:
         """A run for every blow."""

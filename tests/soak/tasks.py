@@ -7,14 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from tests.soak.accidents import befall
-from tests.soak.cases import cases
+from tests.soak.cases import PROCESS, cases
 from tests.soak.kills import Bench, Blow, points, signals
 from tests.soak.mutants import verdicts
 from tests.soak.process import Failure
 
 ACCIDENT = "atari-all-random"
 BIRTH = "cartpole-alone-greedy"  # whose first changes of files are each a kill of their own
-PROCESS = "process"  # the case whose lives are processes of their own
 Result = dict[str, Any]
 Say = Callable[[str], None]
 
@@ -23,6 +22,7 @@ def kills(name: str, args: Namespace, say: Say) -> Result:
     """The named points, the first changes of a fresh directory, and signals at random times."""
     rng, bench = random.Random(f"{args.seed} {name}"), Bench(cases()[name], args.work, real=name == PROCESS)
     bench.prepare()
+    bench.score.failures += [f"{name}: {method} never fires" for method in bench.silent()]
     lifetime = bench.undisturbed()
     say(f"{name}: the reference stands; a life takes {lifetime:.1f} s")
     blows = points(args.points, args.occurrences)

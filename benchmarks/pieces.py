@@ -1,0 +1,102 @@
+"""Pieces in this process: the update beside its FLOP limit, replay sampling beside SB3's, what recording costs."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import dm_env
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from agents.build import build
+from agents.dqn import DQN, DQNConfig
+from agents.flags import parse
+from agents.session import Session
+from runs.lock import RunLock
+from runs.loop import interact
+
+
+def seconds(call: Callable[[], Any], times: int, repeat: int = 1) -> float:
+    """CPU seconds of one call: the median over `times` of the mean over `repeat`."""
+    rows = []
+    for _ in range(times):
+        start = time.process_time()
+        for _ in range(repeat):
+            call()
+        rows.append((time.process_time() - start) / repeat)
+    return median(rows)
+
+
+def peak() -> float:
+    """FLOP/s of a single-precision matrix product on this many threads, per CPU second."""
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    return 2 * 1024**3 / seconds(lambda: a @ b, 20)
+
+
+def update() -> dict[str, float]:
+    """DQN's update on 84x84 images, batch 32, beside the time its FLOPs take at the peak of a matrix product."""
+    settings = parse("dqn", DQNConfig, ["--env=Pong", "--warmup=200", "--capacity=2k"])
+    env, agent = build(DQN, settings)
+    for _ in interact(agent, env, env.reset(0)):
+        if agent.clock["steps"] >= 300:
+            break
+    for _ in range(5):
+        agent.update()
+    with FlopCounterMode(display=False) as counter:
+        agent.update()
+    took = seconds(agent.update, 40)
+    limit = counter.get_total_flops() / peak()
+    return {"update ms": 1e3 * took, "limit ms": 1e3 * limit, "update / limit": took / limit}
+
+
+def replay(rows: int = 10_000) -> dict[str, float]:
+    """Sampling 32 transitions of 4x84x84 frames: ours and SB3's ReplayBuffer, filled with the same number of rows."""
+    from gymnasium.spaces import Box, Discrete
+    from stable_baselines3.common.buffers import ReplayBuffer
+
+    from replay.uniform import Uniform
+
+    rng = np.random.default_rng(0)
+    mine = Uniform(rows, (84, 84), np.uint8, 4)
+    theirs = ReplayBuffer(rows, Box(0, 255, (4, 84, 84), np.uint8), Discrete(6), device="cpu")
+    obs = rng.integers(255, size=(2, 1, 4, 84, 84), dtype=np.uint8)
+    kinds = [dm_env.StepType.FIRST, *[dm_env.StepType.MID] * (rows - 1)]
+    zero, one, action = np.zeros(1, np.float32), np.ones(1, np.float32), np.zeros(1, np.int64)
+    for k, kind in enumerate(kinds):
+        now = dm_env.TimeStep(np.array([kind]), zero, one, obs[k % 2])
+        mine.add(now, action, dm_env.TimeStep(np.array([dm_env.StepType.MID]), zero, one, obs[1 - k % 2]))
+        theirs.add(obs[k % 2], obs[1 - k % 2], action, zero, np.zeros(1), [{}])
+    out = mine.buffer(32)
+    ours, peer = [], []
+    for _ in range(5):
+        ours.append(seconds(lambda: mine.sample(32, rng, out=out), 200))
+        peer.append(seconds(lambda: theirs.sample(32), 200))
+    ratio = median(a / b for a, b in zip(ours, peer, strict=True))
+    width = {"bytes a transition": float(mine.ring.row_bytes), "SB3 bytes": 2 * 4 * 84 * 84 + 17.0}
+    return {"sample us": 1e6 * median(ours), "SB3 us": 1e6 * median(peer), "sample / SB3": ratio} | width
+
+
+def overhead() -> dict[str, float]:
+    """What measuring, recording, progress and the empty hooks cost, as a share of a DQN step on Pong."""
+    with TemporaryDirectory() as scratch:
+        os.environ.setdefault("COLUMNS", "100")
+        settings = parse("dqn", DQNConfig, ["--env=Pong", "--warmup=100", "--capacity=2k", f"--out={scratch}/run"])
+        env, agent = build(DQN, settings)
+        with RunLock(Path(scratch) / "run") as lock:
+            session = Session(settings, env, agent, lock)
+            steps = iter(interact(agent, env, session.now))
+            for _ in range(400):
+                next(steps)
+            idle = seconds(session.measure, 20, repeat=1_000)
+            empty = seconds(agent.chain.tick, 20, repeat=1_000)
+            agent.update()
+            row = seconds(lambda: session.recorder.write(session.step, session.row()), 20)
+            step = seconds(lambda: next(steps), 40) + seconds(agent.update, 40) / 4
+            session.close()
+    every = settings.run.record_every.n
+    return {"step ms": 1e3 * step, "recording and hooks / step": (idle + 2 * empty + row / every) / step}

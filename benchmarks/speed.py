@@ -1,0 +1,84 @@
+"""`make bench`: every figure of docs/performance.md. BENCH="--peer PATH/cleanrl/dqn_atari.py" adds CleanRL."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+import tyro
+
+import agents  # noqa: F401  # passive threads, before torch works
+from benchmarks.pieces import overhead, replay, update
+from benchmarks.processes import Command, cleanrl, ours, rate, sb3
+from runs.progress import say
+
+BUSY = "while True: pass"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Which figures."""
+
+    peer: str = ""
+    """Path of CleanRL's dqn_atari.py, measured beside SB3"""
+    alternations: int = 5
+    """Runs of each system, in turn"""
+    only: tuple[str, ...] = ("pieces", "peers", "busy")
+    """pieces: update, replay, recording. peers: end to end. busy: beside a busy process"""
+
+
+def alternate(systems: dict[str, Command], threads: int, times: int) -> None:
+    """Steps per CPU second of each system, in turn, and the median of ours over each peer."""
+    rates: dict[str, list[float]] = {name: [] for name in systems}
+    walls: dict[str, list[float]] = {name: [] for name in systems}
+    for _ in range(times):
+        for name, command in systems.items():
+            cpu, wall = rate(command, threads)
+            rates[name].append(cpu)
+            walls[name].append(wall)
+    for name in systems:
+        ratio = median(a / b for a, b in zip(rates["ours"], rates[name], strict=True))
+        say(
+            f"{threads} threads  {name:8} {median(rates[name]):6.1f} steps/CPU-s ({min(rates[name]):.1f}.."
+            f"{max(rates[name]):.1f})  {median(walls[name]):6.1f} steps/s  ours / {name} {ratio:.2f}"
+        )
+
+
+def busy(times: int) -> None:
+    """Our default threads, quiet and beside a process that never rests: wall time must not collapse."""
+    rows = []
+    for _ in range(times):
+        quiet = rate(ours, 0, default=True)[1]
+        neighbour = subprocess.Popen([sys.executable, "-c", BUSY])
+        try:
+            rows.append(rate(ours, 0, default=True)[1] / quiet)
+        finally:
+            neighbour.kill()
+            neighbour.wait()
+    say(f"default threads beside a busy process: {median(rows):.2f} of quiet ({min(rows):.2f}..{max(rows):.2f})")
+
+
+def main(bench: Bench) -> None:
+    if "pieces" in bench.only:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            say(f"{threads} threads  " + show(update()))
+        torch.set_num_threads(1)
+        say("1 thread   " + show(replay()))
+        say("1 thread   " + show(overhead()))
+    if "peers" in bench.only:
+        systems = {"ours": ours, "sb3": sb3} | ({"cleanrl": cleanrl(Path(bench.peer))} if bench.peer else {})
+        for threads in (1, 2):
+            alternate(systems, threads, bench.alternations)
+    if "busy" in bench.only:
+        busy(max(1, bench.alternations // 2))
+
+
+def show(row: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in row.items())
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Bench, description=__doc__))
