@@ -15,6 +15,18 @@ from interventions.chain import Chain
 from replay.uniform import Uniform
 
 
+def problems(settings: Settings) -> list[str]:
+    """Every problem of a command line that can be seen without building it."""
+    rows = settings.run.problems() + settings.config.problems()
+    for make in (lambda: make_env(settings.run.env, 1, settings.game), lambda: device(settings.run.device)):
+        try:
+            make()
+        except ValueError as error:
+            rows += str(error).splitlines()
+    capacity, envs = settings.config.learn.capacity, settings.run.num_envs
+    return rows + ([f"capacity {capacity} holds no transition of {envs} envs"] if capacity < 2 * envs else [])
+
+
 def build(kind: type[Learner], settings: Settings) -> tuple[Env, Learner]:
     """ValueError names every setting that this environment or agent cannot take."""
     env = make_env(settings.run.env, settings.run.num_envs, settings.game)

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from nets.encoders import NetConfig
 from nets.optim import OptimConfig
-from runs.units import NEVER, Count, Duration, Every, Period
+from runs.units import NEVER, Count, Duration, Every, Period, broken
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class RunConfig:
     """Checkpoint period in agent steps; the same command line continues from the last one"""
     snapshot_every: Every = NEVER
     """Keep networks and replay states for later probes, in agent steps"""
-    snapshot_optim: bool = True
-    """Snapshots hold the optimizer's state too"""
+    snapshot_optim: Literal["yes", "no"] = "yes"
+    """Whether snapshots hold the optimizer's state too"""
     eval_every: Every = Period(250_000)
     """Evaluation period in agent steps; always the same seeds (Dopamine: 250k)"""
     eval_episodes: int = 10
@@ -52,16 +52,13 @@ class RunConfig:
     """Period of loss and speed rows in agent steps"""
 
     def problems(self) -> list[str]:
-        rows = {
-            "steps": self.steps > 0,
-            "seed": self.seed >= 0,
-            "num_envs": self.num_envs > 0,
-            "eval_episodes": self.eval_episodes > 0,
-            "probe_batch": self.probe_batch > 0,
+        rules = {
+            "seed": (self.seed >= 0, "at least 0"),
+            **{k: (getattr(self, k) > 0, "at least 1") for k in ("steps", "num_envs", "eval_episodes", "probe_batch")},
         }
         periods = ("save_every", "snapshot_every", "eval_every", "probe_every", "record_every")
-        rows |= {name: getattr(self, name).unit == "steps" for name in periods}
-        return [f"{name} {getattr(self, name)} is out of range" for name, fine in rows.items() if not fine]
+        rules |= {k: (getattr(self, k).unit == "steps", "in agent steps, e.g. 10k") for k in periods}
+        return broken(self, rules)
 
 
 # On resume: these may change, --steps may grow, everything else is frozen (docs/reliability.md, section 2).

@@ -4,10 +4,9 @@ import contextlib
 import hashlib
 import io
 import json
-import sys
 import tomllib
 from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -118,8 +117,10 @@ def read_config(agent: str, path: str, known: Mapping[str, Any]) -> dict[str, An
     try:
         text = Path(path).read_text()
         values = json.loads(text) if path.endswith(".json") else tomllib.loads(text)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"--config {path}: {error}") from None
+    except OSError as error:
+        raise BadInput(f"--config {path}: {error.strerror}; name a TOML file or a run's config.json") from None
+    except ValueError as error:
+        raise BadInput(f"--config {path} is neither TOML nor JSON: {error}") from None
     if not isinstance(values, dict):
         raise BadInput(f"--config {path}: not a table of flags")
     other = values.pop("agent", agent)
@@ -161,16 +162,17 @@ def understand(agent: str, kind: Any, args: Sequence[str], default: Any, source:
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise BadInput((f"{source}: " if source else "") + sentence(said.getvalue())) from None
+        raise BadInput((f"{source}: " if source else "") + sentence(said.getvalue(), dict(flatten(default)))) from None
 
 
-def sentence(box: str) -> str:
+def sentence(box: str, known: Collection[str]) -> str:
     """tyro's framed message without title, frame and help text; where stdout is not UTF-8 the frame is of dashes."""
     lines = [line.strip(" │╭╮╰╯") for line in box.splitlines()[1:]]
     rules = [i for i, line in enumerate(lines) if i and line and not line.strip("─-")]
-    lines, help_text = lines[: rules[0]] if rules else lines, lines[rules[0] :] if rules else []
-    near = [line for line in help_text if line.startswith("--") and line.strip("-")] if "nrecognized" in box else []
-    return " ".join(x for x in lines if x.strip("-")) + (f"; perhaps {near[0].split('  ')[0]}" if near else "")
+    said = " ".join(x for x in (lines[: rules[0]] if rules else lines) if x.strip("-"))
+    odd = [word.strip("-,").partition("=")[0] for word in said.split() if word.startswith("--")]
+    near = get_close_matches(odd[0].replace("-", "_"), known, 1) if odd and "nrecognized" in said else []
+    return said + (f"; did you mean --{near[0].replace('_', '-')}?" if near else "")
 
 
 def flatten(settings: Any) -> Iterator[tuple[str, Any]]:
@@ -198,18 +200,3 @@ def refusals() -> Iterator[None]:
         yield
     except ValueError as error:
         raise BadInput(str(error)) from error
-
-
-def check(settings: Settings) -> list[str]:
-    """Every static problem of a command line."""
-    problems = settings.run.problems() + settings.config.problems()
-    if settings.config.learn.capacity < 2 * settings.run.num_envs:
-        problems.append(
-            f"capacity {settings.config.learn.capacity} holds no transition of {settings.run.num_envs} envs"
-        )
-    return problems
-
-
-def command() -> str:
-    """The line as typed."""
-    return " ".join(sys.argv)

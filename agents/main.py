@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from agents.build import build
+from agents.build import build, problems
 from agents.config import FREE, AgentConfig
 from agents.estimate import outlook
-from agents.flags import BadInput, Settings, check, parse, refusals
+from agents.flags import BadInput, Settings, parse, refusals
 from agents.learner import Learner, NotFinite
 from agents.session import Session
 from runs import directory
@@ -49,49 +49,44 @@ def run(agent: type[Learner], config: type[AgentConfig], argv: Sequence[str]) ->
 
 def train(kind: type[Learner], settings: Settings) -> int:
     path, config = settings.directory, settings.saved()
-    problems = check(settings) or directory.changes(path, config, settings.odd, {*FREE, "steps"})
-    if problems:
-        raise BadInput("\n".join(problems))
+    if wrong := problems(settings) or directory.changes(path, config, settings.odd, {*FREE, "steps"}):
+        raise BadInput("\n".join(wrong))
     if (done := directory.finished(path)) and done >= settings.run.steps:
         say(f"finished: {path} stands at {done:,} steps; raise --steps to go on")
         return 0
-    with RunLock(path) as lock:
-        with refusals():
-            env, agent = build(kind, settings)
+    with refusals():
+        env, agent = build(kind, settings)
+    with RunLock(path) as lock, Stop(settings.run.max_time) as stop:
         directory.reopen(path)
         directory.describe(path, config, SOURCE)
-        session = Session(settings, env, agent, lock)
-        stop = Stop()
-        try:
+        with Session(settings, env, agent, lock, stop) as session:
             say(outlook(settings, agent, path))
-            return learn(session, stop)
-        except NotFinite as error:
-            session.wreck(error)
-            raise
-        finally:
-            stop.close()
-            session.close()
+            try:
+                return learn(session)
+            except NotFinite as error:
+                session.wreck(error)
+                raise
 
 
-def learn(session: Session, stop: Stop) -> int:
+def learn(session: Session) -> int:
     """The loop of interventions/base.py."""
-    agent, run, start = session.agent, session.run, time.monotonic()
+    agent, run, stop, start = session.agent, session.run, session.stop, time.monotonic()
     for now in interact(agent, session.env, session.now, session.resumed):
         session.now = now
         session.measure()
         over = session.step >= run.steps
-        late = run.max_time and time.monotonic() - start > run.max_time
-        if session.table.due("save", session.step) or stop or late or over:
+        leave = bool(stop)
+        if session.table.due("save", session.step) or leave or over:
             session.save()
         if over:
             break
-        if stop or late:
-            say(f"stopped by {stop or '--max-time'} at step {session.step:,}; the same command line continues")
+        if leave:
+            say(f"stopped by {stop} at step {session.step:,}; the same command line continues")
             return STOPPED
         agent.chain.tick()
         while agent.owed() > 0:
             agent.update()
     picture = session.finish()
     say(f"done: {session.step:,} steps in {clock(time.monotonic() - start)}")
-    say(f"run       {session.path}\npicture   {picture}\ndashboard tensorboard --logdir {run.root}")
+    say(f"run       {session.path}\npicture   {picture}\ndashboard tensorboard --logdir {run.out or run.root}")
     return 0

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import dm_env
 import numpy as np
@@ -24,6 +24,7 @@ from runs.progress import Progress, say
 from runs.record import Recorder
 from runs.rng import draw_seed, stream
 from runs.scores import human_normalised
+from runs.signals import Stop
 
 MEASURED = ("eval", "probe", "snapshot", "record", "save")
 
@@ -31,9 +32,9 @@ MEASURED = ("eval", "probe", "snapshot", "record", "save")
 class Session:
     """Owns everything of a run that is neither the environment nor the agent."""
 
-    def __init__(self, settings: Settings, env: Env, agent: Learner, lock: RunLock) -> None:
+    def __init__(self, settings: Settings, env: Env, agent: Learner, lock: RunLock, stop: Stop) -> None:
         self.settings, self.run, self.env, self.agent = settings, settings.run, env, agent
-        self.path = lock.run_dir
+        self.path, self.stop = lock.run_dir, stop
         self.fingerprint = fingerprint(str(agent.device))
         self.store = Store(lock, self.fingerprint)
         self.table = Timetable({name: getattr(self.run, f"{name}_every") for name in MEASURED})
@@ -44,7 +45,7 @@ class Session:
         self.resumed = loaded is not None
         self.recorder = Recorder(self.path, loaded.extra["metrics"] if loaded else 0, self.step)
         self.progress = Progress(self.run.steps, self.step)
-        self.mark, self.marked = time.monotonic(), self.step
+        self.mark, self.marked = (time.monotonic(), time.process_time()), self.step
 
     @property
     def step(self) -> int:
@@ -60,8 +61,9 @@ class Session:
             self.progress.remark(f"return {game.score:g}")
         for event in self.agent.chain.drain():
             self.recorder.write(int(event.pop("step")), event)
-        if self.table.due("eval", self.step):
-            self.recorder.write(self.step, self.evaluate())
+        if self.table.due("eval", self.step) and not self.evaluate():
+            self.table.put_off("eval")  # asked to stop: the resumed run begins with this evaluation
+            return
         if self.table.due("probe", self.step):
             self.recorder.write(self.step, self.probe())
         if self.table.due("snapshot", self.step):
@@ -81,18 +83,28 @@ class Session:
         metrics = self.agent.metrics()
         if not all(np.isfinite(list(metrics.values()))):
             raise NotFinite(", ".join(name for name, x in metrics.items() if not np.isfinite(x)), None)
-        seconds, steps = time.monotonic() - self.mark, self.step - self.marked
-        self.mark, self.marked = time.monotonic(), self.step
-        return metrics | {"clock/updates": self.agent.clock["updates"], "speed/steps": steps / max(seconds, 1e-9)}
+        steps, before = self.step - self.marked, self.mark
+        self.mark, self.marked = (time.monotonic(), time.process_time()), self.step
+        wall, cpu = (max(b - a, 1e-9) for a, b in zip(before, self.mark, strict=True))
+        return metrics | {
+            "clock/updates": self.agent.clock["updates"],
+            "speed/steps": steps / wall,
+            "speed/steps_per_cpu": steps / cpu,
+        }
 
-    def evaluate(self) -> dict[str, float]:
-        """Whole games of the greedy policy on fresh environments, the same seeds every time."""
+    def evaluate(self) -> bool:
+        """Whole games of the greedy policy on fresh environments, the same seeds every time; False if asked to stop."""
         self.progress.remark("evaluating")
         rng = stream(self.run.seed, "eval")
-        scores = play(lambda now: self.agent.act(now, rng, greedy=True), examination(self.settings), draw_seed(rng))
+        games = examination(self.settings)
+        scores = play(lambda now: self.agent.act(now, rng, greedy=True), games, draw_seed(rng), lambda: bool(self.stop))
+        if scores is None:
+            return False
         row = self.returns("eval", scores)
         say(f"step {self.step:,}: return {row['return/eval']:g} over {len(scores)} games")
-        return row | {"return/eval/min": float(scores.min()), "return/eval/max": float(scores.max())}
+        row |= {"return/eval/min": float(scores.min()), "return/eval/max": float(scores.max())}
+        self.recorder.write(self.step, row)
+        return True
 
     def probe(self) -> dict[str, float]:
         """Every measurement on one batch; reads only, draws from a stream of this step."""
@@ -104,7 +116,7 @@ class Session:
     def snap(self) -> None:
         """Keep what later probes need of this step."""
         parts = {name: part.state_dict() for name, part in self.agent.parts.items()}
-        if not self.run.snapshot_optim:
+        if self.run.snapshot_optim == "no":
             parts = {name: {**part, "opt": {}} for name, part in parts.items()}
         rng = stream(self.run.seed, "probe", "snapshot", self.step)
         replay = self.agent.replay.excerpt(snapshot.TRANSITIONS, rng, self.agent.learn.n_step, self.agent.learn.gamma)
@@ -139,11 +151,14 @@ class Session:
             self.exact, self.reason = False, f"resumed at step {loaded.clock['steps']} where {'; '.join(other)}"
             say(f"not bit for bit from here: {'; '.join(other)}")
         state = loaded.state
-        self.agent.load_state_dict(state["agent"])
-        for name, log in self.agent.replay.logs().items():
-            loaded.restore(name, log)
-        self.env.load_state_dict(state["env"])
-        self.now = dm_env.TimeStep(**state["now"])
+        try:
+            self.agent.load_state_dict(state["agent"])
+            for name, log in self.agent.replay.logs().items():
+                loaded.restore(name, log)
+            self.env.load_state_dict(state["env"])
+            self.now = dm_env.TimeStep(**state["now"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise Damaged(f"{self.path} holds the checkpoint of another agent or version: {error}") from error
         if pack.digest({**self.state_dict(), "table": state["table"]}) != loaded.digest:
             raise Damaged(
                 f"{self.path}: the state read is not the state saved; use the version that wrote it or a new --out"
@@ -166,6 +181,9 @@ class Session:
         directory.mark_done(self.path, self.agent.clock)
         return picture
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self.progress.close()
         self.recorder.close()

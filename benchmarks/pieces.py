@@ -19,6 +19,7 @@ from agents.flags import parse
 from agents.session import Session
 from runs.lock import RunLock
 from runs.loop import interact
+from runs.signals import Stop
 
 
 def seconds(call: Callable[[], Any], times: int, repeat: int = 1) -> float:
@@ -87,8 +88,11 @@ def overhead() -> dict[str, float]:
         os.environ.setdefault("COLUMNS", "100")
         settings = parse("dqn", DQNConfig, ["--env=Pong", "--warmup=100", "--capacity=2k", f"--out={scratch}/run"])
         env, agent = build(DQN, settings)
-        with RunLock(Path(scratch) / "run") as lock:
-            session = Session(settings, env, agent, lock)
+        with (
+            RunLock(Path(scratch) / "run") as lock,
+            Stop() as stop,
+            Session(settings, env, agent, lock, stop) as session,
+        ):
             steps = iter(interact(agent, env, session.now))
             for _ in range(400):
                 next(steps)
@@ -97,6 +101,5 @@ def overhead() -> dict[str, float]:
             agent.update()
             row = seconds(lambda: session.recorder.write(session.step, session.row()), 20)
             step = seconds(lambda: next(steps), 40) + seconds(agent.update, 40) / 4
-            session.close()
     every = settings.run.record_every.n
     return {"step ms": 1e3 * step, "recording and hooks / step": (idle + 2 * empty + row / every) / step}

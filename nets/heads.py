@@ -64,7 +64,7 @@ class QNetwork(Network):
     def features(self, obs: Tensor) -> Tensor:
         """The input of the head, phi: [B, D]."""
         if self.encoder is not None:
-            obs = self.encoder(obs.to(torch.float32, memory_format=torch.channels_last).div_(255))
+            obs = self.encoder(obs.to(torch.float32).contiguous(memory_format=torch.channels_last).div_(255))
         return self.torso(obs.flatten(1))  # type: ignore[no-any-return]
 
     def forward(self, obs: Tensor) -> Tensor:

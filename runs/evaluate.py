@@ -24,12 +24,16 @@ class Games(Protocol):
     def finished(self) -> Sequence[Played]: ...
 
 
-def play(act: Callable[[dm_env.TimeStep], np.ndarray], games: Games, seed: int) -> np.ndarray:
-    """The first whole game of each of the N environments, [N] raw scores. One game each, so that none is favoured for
-    being short; the same seed gives the same games."""
+def play(
+    act: Callable[[dm_env.TimeStep], np.ndarray], games: Games, seed: int, stop: Callable[[], bool] = bool
+) -> np.ndarray | None:
+    """The first whole game of each of the N environments, [N] raw scores; None if `stop` comes true before the end.
+    One game each, so that none is favoured for being short; the same seed gives the same games."""
     scores = np.full(games.num_envs, np.nan)
     now = games.reset(seed)
     while np.isnan(scores).any():
+        if stop():
+            return None
         now = games.step(act(now))
         for game in games.finished():
             if np.isnan(scores[game.env]):

@@ -60,6 +60,10 @@ class Timetable:
         self.fired[name] = crossed
         return fires
 
+    def put_off(self, name: str) -> None:
+        """What was due could not be done: it is due again."""
+        self.fired[name] -= 1
+
     def state_dict(self) -> dict[str, Any]:
         return {name: [str(period), self.fired[name]] for name, period in self.periods.items()}
 

@@ -1,5 +1,6 @@
 """Counts and periods as people write them: 100k, 2.5M, 1k:updates, 20k,40k, never."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal, cast, get_args
@@ -82,6 +83,11 @@ def duration(text: str) -> int:
     if not digits.isdecimal():
         raise ValueError(f"{text!r} is not a duration; write e.g. 90s, 30m, 2h or 1d")
     return int(digits) * (scale or 1)
+
+
+def broken(settings: object, rules: Mapping[str, tuple[bool, str]]) -> list[str]:
+    """{field: (holds, what it must be)} -> a sentence for each rule that does not hold."""
+    return [f"{k} is {getattr(settings, k)}, but must be {rule}" for k, (holds, rule) in rules.items() if not holds]
 
 
 Count = Annotated[

@@ -8,9 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = {
-    "cartpole": "--only cartpole-all-greedy --kills 3",
-    "atari": "--only atari-all-random --kills 2 --points chunk-mid,dir-renamed,manifest-before-rename",
-    "mutants": "--only mutants --mutated cartpole-all-random --mutants "
+    "atari": "--only atari-all-random --points chunk-mid,dir-renamed,manifest-before-rename --kills 2",
+    "cartpole": "--only cartpole-all-greedy,mutants --kills 3 --jobs 1 --mutated cartpole-all-greedy --mutants "
     "agent/synced,agent/rng/replay,agent/parts/q/opt/*/step,agent/chain/redo/fired,env/games/*/rng,now/step_type",
 }
 

@@ -38,10 +38,7 @@ def update(q, slow, opt, batch, double, loss, clip):
         best = (q(batch.next_obs) if double else following).argmax(1)
         goal = batch.reward + batch.discount * following[index, best]
     delta = goal - q(batch.obs)[index, batch.action]
-    if loss == "mse":
-        value = delta.pow(2).mean()
-    else:
-        value = nn.functional.huber_loss(delta, torch.zeros_like(delta))
+    value = delta.pow(2).mean() if loss == "mse" else nn.functional.huber_loss(delta, torch.zeros_like(delta))
     opt.zero_grad()
     value.backward()
     if clip:

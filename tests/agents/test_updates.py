@@ -1,6 +1,7 @@
 """When DQN updates and when its slow network follows (algorithms A.1, tests 1 and 2)."""
 
 from fractions import Fraction
+from itertools import pairwise
 from math import floor
 
 import pytest
@@ -48,7 +49,7 @@ def test_a_ratio_is_counted_in_decimal():
 def test_the_warmup_is_not_caught_up_on(ratio, num_envs, most):
     world, learner = agent(num_envs=num_envs, learn={"replay_ratio": ratio})
     counts = [learner.clock["updates"] for _ in along(world, learner, 60)]
-    assert max(b - a for a, b in zip(counts, counts[1:], strict=False)) == most
+    assert max(b - a for a, b in pairwise(counts)) == most
 
 
 def test_no_update_is_owed_at_the_warmup_nor_before():
@@ -103,12 +104,13 @@ def test_a_period_of_never_leaves_the_slow_network_as_born():
 
 def test_the_moving_average_by_hand():
     world, learner = agent(learn={"replay_ratio": 1.0, "target_every": period("1:updates"), "target_tau": 0.25})
-    part, slow = learner.parts["q"], None
+    part = learner.parts["q"]
+    slow, updates = flat(part.target), 0
     for _ in along(world, learner, 40):
-        if learner.clock["updates"] and slow is not None:
-            slow = 0.75 * slow + 0.25 * flat(part.net) if learner.clock["updates"] > updates else slow
-            torch.testing.assert_close(flat(part.target), slow, rtol=1e-6, atol=1e-7)
-        slow, updates = flat(part.target), learner.clock["updates"]
+        if learner.clock["updates"] > updates:
+            slow, updates = 0.75 * slow + 0.25 * flat(part.net), updates + 1
+        torch.testing.assert_close(flat(part.target), slow, rtol=1e-6, atol=1e-7)
+    assert updates == 20
     assert not torch.equal(flat(part.target), flat(part.net))
 
 

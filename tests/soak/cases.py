@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-FIRING = ("37:updates", "53", "5:episodes", "41:updates", "67")  # in turn: nothing fires in step with anything else
+FIRING = ("37:updates", "53", "71", "41:updates", "2:episodes")  # in turn: nothing fires in step with anything else
 SPECIAL = {"optreset": ["--optreset-every", "1:targets"], "redo": ["--redo-every", "29:updates", "--redo-batch", "32"]}
 DUE = (
     "--warmup 60 --batch-size 8 --replay-ratio 0.5 --save-every 40 --record-every 30 --probe-every 70 "

@@ -1,0 +1,137 @@
+"""Where a setting comes from: class default < preset < --config < typed."""
+
+import pytest
+
+from agents.build import problems
+from agents.dqn import PRESETS, DQNConfig
+from agents.flags import BadInput, arguments, flatten, parse
+from runs.units import Period
+
+LR = 6.25e-5  # the class default
+
+
+def read(*flags):
+    return parse("dqn", DQNConfig, list(flags))
+
+
+@pytest.fixture
+def toml(tmp_path):
+    def write(text, name="c.toml"):
+        path = tmp_path / name
+        path.write_text(text)
+        return f"--config={path}"
+
+    return write
+
+
+def test_each_source_wins_over_the_one_before(toml):
+    cartpole, config = "--env=CartPole-v1", toml("lr = 0.5")
+    assert read(cartpole, "--preset=none").config.learn.optim.lr == LR
+    assert read(cartpole).config.learn.optim.lr == 1e-3  # of preset classic
+    assert read(cartpole, config).config.learn.optim.lr == 0.5
+    assert read(cartpole, config, "--lr=0.7").config.learn.optim.lr == 0.7
+
+
+@pytest.mark.parametrize(
+    ("env", "preset"), [("Pong", "suite"), ("CartPole-v1", "classic"), ("toy:chain", "none"), ("toy:catch", "none")]
+)
+def test_the_first_preset_of_the_family_is_the_default(env, preset):
+    assert read(f"--env={env}").run.preset == preset
+
+
+def test_the_default_command_line_is_the_suite_on_montezuma():
+    settings = read()
+    assert (settings.run.env, settings.run.preset, settings.odd) == ("MontezumaRevenge", "suite", {"preset": "suite"})
+
+
+def test_preset_none_is_the_class_defaults():
+    assert read("--env=CartPole-v1", "--preset=none").config == DQNConfig()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_understood_and_without_a_problem(preset):
+    env = {"atari": "Pong", "control": "CartPole-v1"}[PRESETS[preset][0]]
+    settings = read(f"--env={env}", f"--preset={preset}")
+    assert problems(settings) == []
+    assert PRESETS[preset][1].keys() <= dict(flatten(settings.run)).keys() | dict(flatten(settings.config)).keys() | (
+        dict(flatten(settings.game)).keys()
+    )
+
+
+@pytest.mark.parametrize(
+    ("env", "preset", "sentence"),
+    [
+        ("CartPole-v1", "suite", "preset suite is for atari environments; CartPole-v1 is control: use classic"),
+        ("Pong", "classic", "Pong is atari: use suite or dopamine or cleanrl or atari100k"),
+        ("toy:chain", "classic", "preset classic is for control environments; toy:chain is toy: use none"),
+        ("Pong", "dopmine", "no preset 'dopmine'; did you mean dopamine?"),
+    ],
+)
+def test_a_preset_that_does_not_fit_is_refused_with_those_that_do(env, preset, sentence):
+    with pytest.raises(BadInput) as refused:
+        read(f"--env={env}", f"--preset={preset}")
+    assert sentence in str(refused.value)
+
+
+def test_names_are_canonical_before_anything_reads_them():
+    assert read("--env", "cart_pole").run.env == "CartPole-v1"
+    assert read("--env=ALE/Pong-v5").run.env == "Pong"
+
+
+def test_the_last_of_two_equal_flags_counts():
+    assert read("--env=toy:chain", "--lr=1", "--lr=2", "--env=toy:catch").run.env == "toy:catch"
+
+
+def test_values_of_a_file_read_as_typed(toml):
+    settings = read(
+        "--env=Pong",
+        toml('steps = "100k"\nlife_loss = true\nhidden = [64, 32]\nwarmup = 500\ntarget_every = "1k:updates"\nlr = 1'),
+    )
+    assert (settings.run.steps, settings.config.learn.warmup) == (100_000, 500)
+    assert settings.game.life_loss is True
+    assert settings.config.net.hidden == (64, 32)
+    assert settings.config.learn.target_every == Period(1000, "updates")
+    assert settings.config.learn.optim.lr == 1.0
+
+
+def test_false_in_a_file_undoes_a_preset_and_is_undone_by_a_flag(toml):
+    cleanrl, config = ("--env=Pong", "--preset=cleanrl"), toml("life_loss = false")
+    assert read(*cleanrl).game.life_loss
+    assert not read(*cleanrl, config).game.life_loss
+    assert not read(*cleanrl, "--no-life-loss").game.life_loss
+    assert read(*cleanrl, config, "--life-loss").game.life_loss
+
+
+def test_a_file_may_choose_environment_and_preset_and_a_flag_overrules_it(toml):
+    config = toml('env = "Pong"\npreset = "dopamine"')
+    assert read(config).config.net.padding == "same"
+    assert read(config, "--preset=suite").config.net.padding == "valid"
+    settings = read(config, "--env=Breakout")
+    assert (settings.run.env, settings.run.preset) == ("Breakout", "dopamine")
+
+
+def test_an_empty_list_is_a_value(toml):
+    assert read("--env=toy:chain", toml("hidden = []")).config.net.hidden == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"life_loss": True, "double": False}, ["--life-loss", "--no-double"]),
+        ({"hidden": [64, 64]}, ["--hidden", "64", "64"]),
+        ({"reset_groups": "", "lr": 1e-05}, ["--reset-groups=", "--lr=1e-05"]),
+    ],
+)
+def test_values_are_spelled_as_a_command_line(values, line):
+    assert arguments(values) == line
+
+
+def test_every_problem_of_a_line_is_told_at_once():
+    found = problems(read("--env=toy:chain", "--gamma=3", "--width=0", "--epsilon-final=2", "--seed=-1", "--lr=0"))
+    assert [line.split()[0] for line in found] == ["seed", "epsilon_final", "gamma", "lr", "width"]
+
+
+@pytest.mark.parametrize("name", ["eval_every", "probe_every", "save_every", "snapshot_every", "record_every"])
+def test_what_the_loop_measures_is_counted_in_steps(name):
+    (problem,) = problems(read("--env=toy:chain", f"--{name.replace('_', '-')}=3:updates"))
+    assert problem.startswith(f"{name} 3:updates")

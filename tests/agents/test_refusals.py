@@ -1,0 +1,137 @@
+"""Lines that cannot be run: exit code 2 and one sentence each, without a traceback and without a run directory."""
+
+import pytest
+
+ONE = [
+    (["--steps=1.5"], "--steps: '1.5' is not a count; write e.g. 100000, 100k or 2.5M"),
+    (["--steps=1e6"], "'1e6' is not a count"),
+    (["--steps=-3"], "'-3' is not a count"),
+    (["--warmup", "-3"], "--warmup: '-3' is not a count"),
+    (["--eval-every=3:foo"], "--eval-every: '3:foo': no unit 'foo'; write one of steps, updates"),
+    (["--eval-every=10k,5k"], "'10k,5k' is not a period; write e.g. 100k"),
+    (["--max-time=3x"], "--max-time: '3x' is not a duration; write e.g. 90s"),
+    (["--env=Pnog"], "no environment 'Pnog'; did you mean Pong?"),
+    (["--env="], "no environment ''; write e.g. MontezumaRevenge"),
+    (["--env"], "Missing value for argument '--env'"),
+    (["--preset"], "Missing value for argument '--preset'"),
+    (["--config"], "Missing value for argument '--config'"),
+    (["--preset=suit"], "no preset 'suit'; did you mean suite?"),
+    (["--preset=suite"], "preset suite is for atari environments; toy:chain is toy: use none"),
+    (["--device=gpu"], "no device 'gpu'; did you mean cpu?"),
+    (["--device=tpux"], "no device 'tpux'; write auto, cpu or cuda:0"),
+    (["--device=cuda:x"], "no device 'cuda:x'"),
+    (["--gama=0.9"], "--gama=0.9; did you mean --gamma?"),
+    (["--gama", "0.9"], "--gama, 0.9; did you mean --gamma?"),
+    (["--reset_evry=3"], "--reset_evry=3; did you mean --reset-every?"),
+    (["extra"], "extra"),
+    (["--loss=l1"], "'l1' for argument '--loss'. Expected one of ('huber', 'mse')"),
+    (["--betas=0.9"], "'--betas'. Expected 2 values"),
+    (["--hidden", "8", "8.5"], "--hidden"),
+    (["--gamma=2"], "gamma 2.0 is out of range"),
+    (["--gamma=nan"], "gamma nan"),
+    (["--lr=inf"], "lr inf"),
+    (["--width=inf"], "width inf"),
+    (["--replay-ratio=inf"], "replay_ratio inf"),
+    (["--seed=-1"], "seed -1"),
+    (["--num-envs=0"], "num_envs 0"),
+    (["--n-step=-1"], "n_step -1"),
+    (["--hidden=0"], "hidden (0,)"),
+    (["--epsilon-eval=2"], "epsilon_eval 2.0 is not between 0 and 1"),
+    (["--target-every=1:targets"], "target_every 1:targets"),
+    (["--capacity=3", "--num-envs=2"], "capacity 3 holds no transition of 2 envs"),
+    (["--sticky=0.5"], "sticky is an Atari setting; toy:chain has none"),
+    (["--padding=same"], "padding same is for convolutions"),
+    (["--env=Pendulum-v1"], "DQN needs discrete actions; Pendulum-v1 has 1 continuous ones"),
+    (["--env=CartPole-v1", "--preset=none", "--sticky=0.1"], "sticky is an Atari setting; CartPole-v1 has none"),
+    (["--optreset-every=1:targets", "--target-tau=0.5"], "part q has no hard target copies; write e.g. 2k:updates"),
+    (
+        ["--reset-every=10", "--reset-groups=haed"],
+        "no group 'haed', there are fc1, head, torso, value, writer; did you",
+    ),
+    (["--reset-every=10", "--reset-parts=actor"], "reset_parts: no part 'actor', there are q"),
+    (["--redo-every=10", "--redo-tau=nan"], "redo_tau nan is not 0 or more"),
+    (["--shrink-every=10", "--shrink-noise=nan"], "shrink_noise nan"),
+    (["--shrink-every=10", "--shrink-factor=2"], "shrink_factor 2.0 is not between 0 and 1"),
+    (["--config=none.toml"], "--config none.toml: [Errno 2] No such file or directory"),
+    (["--config=."], "--config .: [Errno 21] Is a directory"),
+]
+
+
+@pytest.mark.parametrize(("flags", "sentence"), ONE, ids=[" ".join(flags) for flags, _ in ONE])
+def test_a_line_that_cannot_be_run_is_one_sentence(command, tmp_path, flags, sentence):
+    code, lines = command(*flags)
+    assert code == 2
+    (line,) = lines
+    assert line.startswith("error: ")
+    assert sentence in line
+    assert not list(tmp_path.glob("results/**/config.json"))
+
+
+def test_all_problems_are_told_a_line_each(command):
+    code, lines = command("--gamma=3", "--width=0", "--steps=0")
+    assert code == 2
+    assert [line.split()[1] for line in lines] == ["steps", "gamma", "width"]
+
+
+def test_all_refusals_of_the_methods_are_told_a_line_each(command):
+    flags = ("--reset-every=9", "--reset-groups=x", "--redo-every=9", "--redo-tau=-1", "--redo-batch=0")
+    code, lines = command(*flags)
+    assert code == 2
+    assert [line.split()[1] for line in lines] == ["reset_groups:", "redo_tau", "redo_batch"]
+
+
+def test_the_sentence_does_not_depend_on_the_terminal(command, monkeypatch):
+    _, framed = command("--gama=0.9")
+    monkeypatch.setattr("tyro._fmtlib._FORCE_UTF8_BOXES", True)
+    _, boxed = command("--gama=0.9")
+    monkeypatch.setattr("tyro._fmtlib._FORCE_UTF8_BOXES", False)
+    monkeypatch.setattr("tyro._fmtlib._should_use_utf8_drawing_chars", lambda: False)
+    _, plain = command("--gama=0.9")
+    assert framed == boxed == plain == ["error: Unrecognized options: --gama=0.9; did you mean --gamma?"]
+
+
+CONFIGS = [
+    ("gama = 3\nqqq = 1\n", ["no flag 'gama'; did you mean gamma?", "no flag 'qqq'; there are activation"]),
+    ("target-every = 3", ["no flag 'target-every'; did you mean target_every?"]),
+    ("[net]\nwidth = 2", ["no flag 'net'", "net: {'width': 2} is not a value"]),
+    ("lr = 'abc'", ["--lr: could not convert string to float: 'abc'"]),
+    ("steps = 'banana'", ["--steps: 'banana' is not a count"]),
+    ("env = 3", ["no environment '3'"]),
+    ("preset = 3", ["no preset '3'"]),
+    ("lr = 1\nlr = 2", ["Cannot overwrite a value"]),
+    ("= 1", ["Invalid"]),
+]
+
+
+@pytest.mark.parametrize(("text", "sentences"), CONFIGS, ids=[text.split("\n")[0] for text, _ in CONFIGS])
+def test_a_config_that_cannot_be_run_names_its_file_and_every_key(tmp_path, text, sentences):
+    from agents.dqn import DQNConfig
+    from agents.flags import BadInput, parse
+
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(BadInput) as refused:
+        parse("dqn", DQNConfig, [f"--config={path}"])
+    lines = str(refused.value).splitlines()
+    assert len(lines) == len(sentences)
+    assert all(sentence in line for line, sentence in zip(lines, sentences, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("[1]", "not a table of flags"), ('{"steps": null}', "steps: None is not a value"), ("{", "Expecting property")],
+)
+def test_a_json_that_is_no_config_is_refused(command, tmp_path, text, sentence):
+    (tmp_path / "c.json").write_text(text)
+    code, lines = command("--config=c.json")
+    assert code == 2
+    assert lines[0].startswith("error: --config c.json: ")
+    assert sentence in lines[0]
+
+
+def test_a_config_of_another_agent_is_refused(command, tmp_path):
+    (tmp_path / "c.json").write_text('{"agent": "sac", "lr": 0.1}')
+    assert command("--config=c.json") == (
+        2,
+        ["error: --config c.json: this is a config of agents.sac, not of agents.dqn"],
+    )
