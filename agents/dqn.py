@@ -18,7 +18,7 @@ from envs.spec import EnvSpec
 from nets.heads import Head, QNetwork
 from nets.part import Loss
 from replay.batch import Batch
-from runs.units import Count
+from runs.units import Count, broken
 
 # {preset: (family, {flag: value as typed})}; class defaults are `suite` (docs/algorithms.md).
 PRESETS: dict[str, tuple[str, dict[str, object]]] = {
@@ -113,8 +113,7 @@ class DQNConfig(AgentConfig):
 
     def problems(self) -> list[str]:
         names = ("epsilon_start", "epsilon_final", "epsilon_eval")
-        rows = [f"{n} {getattr(self, n)} is not between 0 and 1" for n in names if not 0 <= getattr(self, n) <= 1]
-        return rows + super().problems()
+        return broken(self, {n: (0 <= getattr(self, n) <= 1, "from 0 to 1") for n in names}) + super().problems()
 
 
 class DQN(Learner):

@@ -16,7 +16,7 @@ from interventions.base import Intervention, Reach, State
 from nets.anatomy import Layer, dormancy, score, watch
 from nets.part import Part, Subject
 from replay.batch import Batch
-from runs.units import NEVER, Every
+from runs.units import NEVER, Every, broken
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,8 @@ class ReDo(Intervention):
     """Adam's step count of every tensor touched: keep as the paper, or reset as timoklein/redo"""
 
     def refuse(self, subject: Subject) -> Iterator[str]:
-        if not self.redo_tau >= 0:
-            yield f"redo_tau {self.redo_tau} is not 0 or more"
-        if self.redo_batch < 1:
-            yield f"redo_batch {self.redo_batch} is below 1"
+        rules = {"redo_tau": (self.redo_tau >= 0, "at least 0"), "redo_batch": (self.redo_batch > 0, "at least 1")}
+        yield from broken(self, rules)
 
     @torch.no_grad()
     def apply(self, state: State, subject: Subject) -> None:

@@ -11,7 +11,7 @@ from math import inf
 
 from interventions.base import Intervention, Reach, State
 from nets.part import Copy, Subject
-from runs.units import NEVER, Every
+from runs.units import NEVER, Every, broken
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,11 @@ class Shrink(Intervention):
     """The slow network then is a copy, kept as it was, or shrunk toward a draw of its own (BBF)"""
 
     def refuse(self, subject: Subject) -> Iterator[str]:
-        if not 0 <= self.shrink_factor <= 1:
-            yield f"shrink_factor {self.shrink_factor} is not between 0 and 1"
-        if not 0 <= self.shrink_noise < inf:
-            yield f"shrink_noise {self.shrink_noise} is not 0 or more, and finite"
+        rules = {
+            "shrink_factor": (0 <= self.shrink_factor <= 1, "from 0 to 1"),
+            "shrink_noise": (0 <= self.shrink_noise < inf, "at least 0"),
+        }
+        yield from broken(self, rules)
 
     def apply(self, state: State, subject: Subject) -> None:
         for part in subject.parts.values():

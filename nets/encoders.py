@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from nets.anatomy import Layer, Writer
 from nets.layers import Activation, Block, Conv2d, Init, Linear, Norm
+from runs.units import broken
 
 NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))  # channels, kernel, stride (Mnih et al. 2015)
 
@@ -30,8 +31,11 @@ class NetConfig:
     """torch: U(+-1/sqrt(fan_in)) for weights and biases (Nature, dqn_zoo); xavier: with zero bias (Dopamine)"""
 
     def problems(self) -> list[str]:
-        rows = {"hidden": all(n > 0 for n in self.hidden), "width": 0 < self.width < inf}
-        return [f"{name} {getattr(self, name)} is out of range" for name, fine in rows.items() if not fine]
+        rules = {
+            "hidden": (all(n > 0 for n in self.hidden), "numbers above 0"),
+            "width": (0 < self.width < inf, "above 0"),
+        }
+        return broken(self, rules)
 
     def units(self, n: int) -> int:
         return max(1, round(n * self.width))

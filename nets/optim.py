@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
+from runs.units import broken
+
 
 @dataclass(frozen=True)
 class OptimConfig:
@@ -28,14 +30,14 @@ class OptimConfig:
     """Global gradient norm of each part is clipped to this; 0 for never (Dopamine and CleanRL do not clip)"""
 
     def problems(self) -> list[str]:
-        rows = {
-            "lr": 0 < self.lr < inf,
-            "eps": self.eps >= 0,
-            "betas": all(0 <= b < 1 for b in self.betas),
-            "weight_decay": self.weight_decay >= 0,
-            "clip": self.clip >= 0,
+        rules = {
+            "lr": (0 < self.lr < inf, "above 0"),
+            "eps": (0 <= self.eps < inf, "at least 0"),
+            "betas": (all(0 <= b < 1 for b in self.betas), "two numbers from 0 to below 1"),
+            "weight_decay": (0 <= self.weight_decay < inf, "at least 0"),
+            "clip": (self.clip >= 0, "at least 0"),
         }
-        return [f"{name} {getattr(self, name)} is out of range" for name, fine in rows.items() if not fine]
+        return broken(self, rules)
 
     def make(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         """An optimizer whose state exists, all zero, before the first step: so it can be loaded and reset in place."""

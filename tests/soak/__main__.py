@@ -45,6 +45,8 @@ def parse() -> argparse.Namespace:
     add("--work", type=Path, help="where the runs lie; by default a temporary directory, kept if something fails")
     add("--task", default="", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.work and not args.task and args.work.exists() and any(args.work.iterdir()):
+        parser.error(f"{args.work} is not empty")
     if unknown := {*args.only} - {*EVERY}:
         parser.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(EVERY)}")
     return args
@@ -68,7 +70,7 @@ def main() -> int:
 
 
 def work(args: argparse.Namespace, start: float) -> int:
-    """One task in this process; its result is a file."""
+    """Tasks in this process; the result of each is a file."""
     import torch
     import torch._dynamo  # by the first optimizer otherwise, in each life anew
 
@@ -76,16 +78,17 @@ def work(args: argparse.Namespace, start: float) -> int:
 
     torch.set_num_threads(1)
     say = lambda text: print(f"{time.monotonic() - start:6.0f} s  {text}", flush=True)
-    result = perform(args.task, args, say)
-    (args.work / f"{args.task}.json").write_text(json.dumps(result))
+    for task in words(args.task):
+        (args.work / f"{task}.json").write_text(json.dumps(perform(task, args, say)))
     return 0
 
 
 def together(tasks: list[str], folder: Path, args: argparse.Namespace) -> dict[str, report.Result]:
-    """Every task as a process, so many at a time."""
+    """Every task as a process, so many at a time; one process for all of them if it is one."""
     folder.mkdir(parents=True, exist_ok=True)
     among = max(1, len({*tasks} & {*cases()} - {PROCESS}))
-    rng, waiting, running = random.Random(args.seed), list(tasks), dict[str, subprocess.Popen[bytes]]()
+    waiting = list(tasks) if args.jobs > 1 else [",".join(tasks)]
+    rng, running = random.Random(args.seed), dict[str, subprocess.Popen[bytes]]()
     try:
         while waiting or running:
             while waiting and len(running) < args.jobs:

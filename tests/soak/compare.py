@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from runs import checkpoint, chunks, manifest, pack
-from runs.manifest import Span
+from runs.manifest import Damaged, Span
 from runs.record import METRICS
 
 EXPECTED = re.compile(
@@ -37,7 +37,10 @@ class Rows:
 
 def differences(run_dir: Path, reference: Path) -> list[str]:
     """Sentences on what differs: state, replay, metrics, snapshots, DONE, files; [] if the runs are equal."""
-    mine, theirs = content(run_dir), content(reference)
+    try:
+        mine, theirs = content(run_dir), content(reference)
+    except Damaged as error:
+        return [str(error)]
     found = [f"only one has {key}" for key in sorted(mine.keys() ^ theirs.keys())]
     odd = {key for key in mine.keys() & theirs.keys() if mine[key] != theirs[key]}
     found += [f"{key} differs" for key in sorted(odd, key=lambda key: (key in SUMS, key))]

@@ -1,6 +1,7 @@
 """What one process of the soak does: the kills of a case, the accidents, or the mutants."""
 
 import random
+import traceback
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import asdict
@@ -62,10 +63,12 @@ def mutants(args: Namespace, say: Say) -> Result:
 
 
 def perform(task: str, args: Namespace, say: Say) -> Result:
-    """A task to its result; a failure outside of any run is a result too."""
+    """A task to its result; whatever goes wrong outside of a run is a result too."""
     try:
         if task == "accidents":
             return accidents(args, say)
         return mutants(args, say) if task == "mutants" else kills(task, args, say)
     except Failure as failure:
         return {"broken": f"{task}: {failure}"}
+    except Exception:
+        return {"broken": f"{task}: {traceback.format_exc()}"}

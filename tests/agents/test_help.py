@@ -1,0 +1,65 @@
+"""--help: every flag once, in its group, with words and a unit."""
+
+import re
+
+import pytest
+
+from agents.dqn import DQNConfig
+from agents.flags import parse
+from tests.agents.tiny import parsed
+
+
+@pytest.fixture(scope="module")
+def told():
+    """{group: {flag: help text}}, as printed."""
+    import contextlib
+    import io
+
+    out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
+        patch.setenv("COLUMNS", "100")
+        patch.setattr("tyro._fmtlib._should_use_utf8_drawing_chars", lambda: True)
+        with pytest.raises(SystemExit) as stop:
+            parse("dqn", DQNConfig, ["--help"])
+    assert stop.value.code == 0
+    groups = {}
+    for box in re.split(r"╭─ ", out.getvalue())[1:]:
+        title, _, body = box.partition("\n")
+        text = " ".join(line.strip(" │") for line in body.splitlines())
+        rows = re.split(r" (?=--[a-z])", " " + re.sub(r"[─╰╯]+", " ", text))
+        groups[title.split(" options")[0]] = {r.split()[0].strip(","): r for r in rows if r.startswith("--")}
+    return groups
+
+
+def test_flags_are_grouped_by_what_they_belong_to(told):
+    agent = ["agent", "agent.learn", "agent.learn.optim", "agent.net"]
+    assert [g for g in told if told[g]] == ["run", "game", *agent, "optreset", "redo", "reset", "shrink"]
+    assert "--lr" in told["agent.learn.optim"]
+    assert "--reset-groups" in told["reset"]
+
+
+def test_every_flag_is_in_the_help(told):
+    shown = {flag for group in told.values() for flag in group}
+    assert {f"--{key.replace('_', '-')}" for key in parsed().flat} <= shown
+
+
+def test_every_flag_has_words_of_its_own_and_its_default(told):
+    for group in told.values():
+        for flag, text in group.items():
+            if not flag.startswith("--no-"):
+                words = text.partition("(default:")[0].split()
+                assert len(words) >= 4, text
+                assert "(default:" in text
+
+
+def test_every_count_and_period_names_its_unit(told):
+    for group in told.values():
+        for text in group.values():
+            if "COUNT" in text or "PERIOD" in text:
+                assert re.search(r"steps|frames|updates|targets", text.partition("(default:")[0]), text
+
+
+def test_the_head_says_how_a_period_is_written(capsys):
+    with pytest.raises(SystemExit):
+        parse("dqn", DQNConfig, ["--help"])
+    assert "Periods: 100k (agent steps), 1k:updates, never." in capsys.readouterr().out
