@@ -91,17 +91,15 @@ class LearnConfig:
     optim: OptimConfig = OptimConfig()
 
     def problems(self) -> list[str]:
-        rows = {
-            "batch_size": self.batch_size > 0,
-            "replay_ratio": 0 <= self.replay_ratio < inf,
-            "warmup": self.warmup > 0,
-            "capacity": self.capacity > 1,
-            "gamma": 0 <= self.gamma <= 1,
-            "n_step": self.n_step > 0,
-            "target_every": self.target_every.unit in ("steps", "updates"),
-            "target_tau": 0 < self.target_tau <= 1,
+        rules = {
+            **{k: (getattr(self, k) > 0, "at least 1") for k in ("batch_size", "warmup", "n_step")},
+            "replay_ratio": (0 <= self.replay_ratio < inf, "at least 0"),
+            "capacity": (self.capacity > 1, "at least 2"),
+            "gamma": (0 <= self.gamma <= 1, "from 0 to 1"),
+            "target_every": (self.target_every.unit in ("steps", "updates"), "in steps or updates, e.g. 8k"),
+            "target_tau": (0 < self.target_tau <= 1, "above 0 and at most 1"),
         }
-        return [f"{name} {getattr(self, name)} is out of range" for name, fine in rows.items() if not fine]
+        return broken(self, rules)
 
 
 @dataclass(frozen=True)

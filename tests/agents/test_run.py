@@ -14,9 +14,9 @@ from runs.record import rows
 from tests.agents.tiny import parsed
 
 
-def contents(path):
+def contents(path, *flags):
     """Everything a run has kept, but wall time: digest of the state, rows of the replay, rows of the record."""
-    loaded, log = load(path), build(DQN, parsed())[1].replay.ring
+    loaded, log = load(path), build(DQN, parsed(*flags))[1].replay.ring
     log.load_state_dict(loaded.state["agent"]["replay"])
     loaded.restore("replay", log)
     record = [{k: v for k, v in row.items() if not k.startswith("speed/")} for row in rows(path)]
@@ -56,7 +56,7 @@ def test_an_extended_run_equals_the_straight_one(command, tmp_path, flags):
     ]
     for line in (["--steps=60", "--out=parts"], ["--steps=120", "--out=parts"], ["--steps=120", "--out=straight"]):
         assert command(*flags, *line)[0] == 0
-    assert contents(tmp_path / "parts") == contents(tmp_path / "straight")
+    assert contents(tmp_path / "parts", *flags) == contents(tmp_path / "straight", *flags)
 
 
 def test_an_extended_run_that_is_stopped_is_no_longer_done(command, tmp_path, monkeypatch):
