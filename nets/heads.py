@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nets.anatomy import Layer, Network, Writer
-from nets.encoders import Chain, NetConfig, mlp, nature
+from nets.encoders import Chain, NetConfig, mlp, nature, pixels
 from nets.layers import Init, Linear
 
 Head = Literal["linear", "dueling"]
@@ -64,7 +64,7 @@ class QNetwork(Network):
     def features(self, obs: Tensor) -> Tensor:
         """The input of the head, phi: [B, D]."""
         if self.encoder is not None:
-            obs = self.encoder(obs.to(torch.float32).contiguous(memory_format=torch.channels_last).div_(255))
+            obs = self.encoder(pixels(obs))
         return self.torso(obs.flatten(1))  # type: ignore[no-any-return]
 
     def forward(self, obs: Tensor) -> Tensor:

@@ -63,8 +63,8 @@ def period(text: str) -> Period:
     """ "1k:updates" -> Period(1000, "updates"); "20k,40k" -> at these steps; "never" -> NEVER."""
     if text == "never":
         return NEVER
-    numbers, _, unit = text.partition(":")
-    if (unit or "steps") not in UNITS:
+    numbers, colon, unit = text.partition(":")
+    if colon and unit not in UNITS:
         raise ValueError(f"{text!r}: no unit {unit!r}; write one of {', '.join(UNITS)}")
     try:
         counts = tuple(count(part) for part in numbers.split(","))

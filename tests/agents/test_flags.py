@@ -134,4 +134,4 @@ def test_every_problem_of_a_line_is_told_at_once():
 @pytest.mark.parametrize("name", ["eval_every", "probe_every", "save_every", "snapshot_every", "record_every"])
 def test_what_the_loop_measures_is_counted_in_steps(name):
     (problem,) = problems(read("--env=toy:chain", f"--{name.replace('_', '-')}=3:updates"))
-    assert problem.startswith(f"{name} 3:updates")
+    assert problem.startswith(f"{name} is 3:updates")

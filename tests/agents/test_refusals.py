@@ -125,7 +125,7 @@ def test_a_json_that_is_no_config_is_refused(command, tmp_path, text, sentence):
     (tmp_path / "c.json").write_text(text)
     code, lines = command("--config=c.json")
     assert code == 2
-    assert lines[0].startswith("error: --config c.json: ")
+    assert lines[0].startswith("error: --config c.json")
     assert sentence in lines[0]
 
 

@@ -46,14 +46,7 @@ def test_a_finished_run_says_so_and_touches_nothing(command, tmp_path):
 
 @pytest.mark.parametrize("flags", [[], ["--num-envs=3", "--reset-every=30,60", "--save-every=25"]])
 def test_an_extended_run_equals_the_straight_one(command, tmp_path, flags):
-    flags = [
-        "--env=toy:chain",
-        "--probe-every=40",
-        "--eval-every=60",
-        "--eval-episodes=2",
-        "--epsilon-decay=50",
-        *flags,
-    ]
+    flags = ["--probe-every=40", "--eval-every=60", "--eval-episodes=2", "--epsilon-decay=50", *flags]
     for line in (["--steps=60", "--out=parts"], ["--steps=120", "--out=parts"], ["--steps=120", "--out=straight"]):
         assert command(*flags, *line)[0] == 0
     assert contents(tmp_path / "parts", *flags) == contents(tmp_path / "straight", *flags)

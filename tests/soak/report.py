@@ -17,6 +17,10 @@ def table(rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("  ".join(forms).format(*row).rstrip() for row in text)
 
 
+def first_line(text: str) -> str:
+    return text.partition("\n")[0]
+
+
 def summary(results: dict[str, Result]) -> tuple[str, list[str]]:
     """All tables, and a sentence on everything that does not hold."""
     scores = [score for result in results.values() for score in result.get("scores", [])]
@@ -43,7 +47,7 @@ def kills(scores: list[Result]) -> str:
 def accidents(rows: list[Sequence[str]]) -> str:
     if not rows:
         return ""
-    return table([("accident", "outcome"), *((name, what.partition("\n")[0] or "ok") for name, what in rows)])
+    return table([("accident", "outcome"), *((name, first_line(what) or "ok") for name, what in rows)])
 
 
 def mutants(rows: list[Result]) -> str:

@@ -12,6 +12,7 @@ from tests.soak.cases import PROCESS, cases
 from tests.soak.kills import Bench, Blow, points, signals
 from tests.soak.mutants import verdicts
 from tests.soak.process import Failure
+from tests.soak.report import first_line
 
 ACCIDENT = "atari-all-random"
 BIRTH = "cartpole-alone-greedy"  # whose first changes of files are each a kill of their own
@@ -49,7 +50,7 @@ def accidents(args: Namespace, say: Say) -> Result:
     rows = []
     for row in befall(bench):
         rows.append(row)
-        say(f"{row[0]}: {row[1] or 'ok'}")
+        say(f"{row[0]}: {first_line(row[1]) or 'ok'}")
     return {"accidents": rows}
 
 
