@@ -31,7 +31,7 @@ def cleanrl(path: Path) -> Command:
     def command(steps: int, scratch: str) -> list[str]:
         flags = f"--env-id PongNoFrameskip-v4 --total-timesteps {steps} --learning-starts {WARMUP} --buffer-size 10000"
         more = "--start-e .05 --end-e .05 --no-track --no-capture-video --no-cuda"
-        return [sys.executable, str(path.resolve()), *flags.split(), *more.split()]
+        return [sys.executable, "-m", "benchmarks.peer", str(path.resolve()), *flags.split(), *more.split()]
 
     return command
 
@@ -40,9 +40,7 @@ def spent(command: Command, steps: int, threads: int, default: bool = False) -> 
     """(CPU seconds, wall seconds) of one process."""
     with TemporaryDirectory() as scratch:
         argv = command(steps, scratch)
-        # Ours is imported from the checkout, a peer's script from the folder above its own.
-        roots = [os.getcwd(), str(Path(argv[1]).parent.parent)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(roots), "CUDA_VISIBLE_DEVICES": ""}
+        environment = {**os.environ, "PYTHONPATH": os.getcwd(), "CUDA_VISIBLE_DEVICES": ""}
         environment |= {} if default else {"OMP_NUM_THREADS": str(threads)}
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         done = subprocess.run(argv, env=environment, cwd=scratch, capture_output=True, text=True, check=False)
