@@ -78,11 +78,11 @@ def learn(session: Session) -> int:
         leave = bool(stop)
         if session.table.due("save", session.step) or leave or over:
             session.save()
-        if over:
-            break
-        if leave:
+        if leave:  # at the last step, too: an evaluation may have been cut short
             say(f"stopped by {stop} at step {session.step:,}; the same command line continues")
             return STOPPED
+        if over:
+            break
         agent.chain.tick()
         while agent.owed() > 0:
             agent.update()

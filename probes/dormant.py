@@ -28,7 +28,10 @@ class Dormant(Probe):
             with watch(layers) as seen:
                 subject.run(name, batch)
             prefix = f"{name}." if len(subject.parts) > 1 else ""
-            sizes |= {prefix + x.name: score(seen[x.name], x.writer.matrices[0].shape[0]) for x in layers}
+            # A bias of -inf makes a unit that is 0 everywhere: a spoilt weight anywhere spoils every layer's number.
+            fine = torch.stack([p.isfinite().all() for p in part.net.parameters()]).all()
+            size = {x.name: score(seen[x.name], x.writer.matrices[0].shape[0]) for x in layers}
+            sizes |= {prefix + x: torch.where(fine, s, torch.nan) for x, s in size.items()}
         asleep = {name: flags(dormancy(size) <= TAU, size) for name, size in sizes.items()}
         dead = {name: flags(size == 0, size) for name, size in sizes.items()}
         for kind, layers_of in (("", asleep), ("dead", dead)):

@@ -32,7 +32,8 @@ def draw(run_dir: Path) -> Path:
 
     series, events = gather(run_dir)
     panels = [(title, tags) for title, prefixes in PANELS if (tags := chosen(series, prefixes))]
-    figure, axes = plt.subplots(max(1, len(panels)), 1, sharex=True, squeeze=False, figsize=(9, 2.2 * len(panels) + 1))
+    count = max(1, len(panels))
+    figure, axes = plt.subplots(count, 1, sharex=True, squeeze=False, figsize=(9, 2.2 * count + 1))
     for axis, (title, tags) in zip(axes[:, 0], panels, strict=False):
         for tag in tags:
             x, y = np.array(series[tag]).T

@@ -137,7 +137,8 @@ def test_a_kind_of_parameter_may_be_missing(ps):
 )
 def test_a_number_out_of_range_is_a_problem_that_names_its_flag(field, value):
     (problem,) = OptimConfig(**{field: value}).problems()
-    assert problem.startswith(f"{field} {value}")
+    assert problem.split()[0] == field
+    assert str(value) in problem
 
 
 def test_the_defaults_have_no_problem():

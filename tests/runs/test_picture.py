@@ -121,4 +121,4 @@ def test_events_and_series_are_told_apart(run):
     [(("loss/",), ["loss/a", "loss/b"]), (("return/eval",), ["return/eval"]), (("x", "loss"), []), ((), [])],
 )
 def test_a_panel_takes_whole_names_or_all_below_a_slash(prefixes, tags):
-    assert chosen(dict.fromkeys(["loss/b", "loss/a", "return/eval", "return/eval/min"], []), prefixes) == tags
+    assert chosen({tag: [] for tag in ("loss/b", "loss/a", "return/eval", "return/eval/min")}, prefixes) == tags
