@@ -16,7 +16,7 @@ from agents.estimate import outlook
 from agents.flags import BadInput, Settings, parse, refusals
 from agents.learner import Learner, NotFinite
 from agents.session import Session
-from runs import directory
+from runs import directory, disk
 from runs.checkpoint import Damaged, DiskFull
 from runs.lock import Locked, RunLock
 from runs.loop import interact
@@ -56,7 +56,7 @@ def train(kind: type[Learner], settings: Settings) -> int:
         return 0
     with refusals():
         env, agent = build(kind, settings)
-    with RunLock(path) as lock, Stop(settings.run.max_time) as stop:
+    with disk.reported(path), RunLock(path) as lock, Stop(settings.run.max_time) as stop:
         directory.reopen(path)
         directory.describe(path, config, SOURCE)
         with Session(settings, env, agent, lock, stop) as session:

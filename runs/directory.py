@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from runs import disk
 from runs.fingerprint import provenance
 
 CONFIG, DONE = "config.json", "DONE"
@@ -62,5 +63,9 @@ def reopen(path: Path) -> None:
 def write(path: Path, value: Mapping[str, Any]) -> None:
     """Whole or not at all."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(temporary, path)
+    with disk.reported(path.parent):
+        try:
+            temporary.write_text(json.dumps(value, indent=1) + "\n")
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)

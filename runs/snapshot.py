@@ -24,13 +24,16 @@ def save(run_dir: Path, step: int, state: Mapping[str, Any], replay: Mapping[str
         return path
     temporary = path.with_suffix(".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     with disk.reported(run_dir):
-        tensors, rest = pack.encode(state)
-        disk.write(temporary / "state.safetensors", tensors)
-        disk.write(temporary / "state.json", rest)
-        disk.write(temporary / "replay.zst", zstandard.ZstdCompressor(LEVEL).compress(pack.to_bytes(replay)))
-        temporary.rename(path)
+        try:
+            temporary.mkdir(parents=True)
+            tensors, rest = pack.encode(state)
+            disk.write(temporary / "state.safetensors", tensors)
+            disk.write(temporary / "state.json", rest)
+            disk.write(temporary / "replay.zst", zstandard.ZstdCompressor(LEVEL).compress(pack.to_bytes(replay)))
+            temporary.rename(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     return path
 
 

@@ -8,9 +8,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = {
-    "atari": "--only atari-all-random --points chunk-mid,dir-renamed,manifest-before-rename --kills 2",
-    "cartpole": "--only cartpole-all-greedy,mutants --kills 3 --jobs 1 --mutated cartpole-all-greedy --mutants "
-    "agent/synced,agent/rng/replay,agent/parts/q/opt/*/step,agent/chain/redo/fired,env/games/*/rng,now/step_type",
+    "atari": "--only atari-all-random --kills 2 --points chunk-mid,part,manifest-mid,gc",
+    "cartpole": "--only cartpole-all-greedy,mutants --jobs 1 --kills 2 "
+    "--points chunk-before-rename,dir-renamed,manifest-before-rename,manifest-after-rename,saved "
+    "--mutated cartpole-all-greedy --mutants agent/synced,agent/rng/replay,agent/parts/q/opt/*/step,"
+    "agent/chain/redo/fired,env/games/*/rng,now/step_type",
 }
 
 

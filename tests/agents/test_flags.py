@@ -25,11 +25,11 @@ def toml(tmp_path):
 
 
 def test_each_source_wins_over_the_one_before(toml):
-    cartpole, config = "--env=CartPole-v1", toml("lr = 0.5")
-    assert read(cartpole, "--preset=none").config.learn.optim.lr == LR
-    assert read(cartpole).config.learn.optim.lr == 1e-3  # of preset classic
-    assert read(cartpole, config).config.learn.optim.lr == 0.5
-    assert read(cartpole, config, "--lr=0.7").config.learn.optim.lr == 0.7
+    pong, cleanrl, config = "--env=Pong", "--preset=cleanrl", toml("lr = 0.5")
+    assert read(pong).config.learn.optim.lr == LR
+    assert read(pong, cleanrl).config.learn.optim.lr == 1e-4
+    assert read(pong, cleanrl, config).config.learn.optim.lr == 0.5
+    assert read(pong, cleanrl, config, "--lr=0.7").config.learn.optim.lr == 0.7
 
 
 @pytest.mark.parametrize(

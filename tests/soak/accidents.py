@@ -22,14 +22,18 @@ class Skipped(Exception):
 
 def accidents() -> dict[str, Callable[[Bench, Path], None]]:
     return {
-        "full disk: nothing left": lambda bench, out: full_disk(bench, out, 0),
-        "full disk: 512 kB left": lambda bench, out: full_disk(bench, out, 1 << 19),
+        "full disk, no room for a checkpoint": lambda bench, out: full_disk(bench, out, "saved:3", 1 << 19),
+        "full disk, no room for a metrics row": lambda bench, out: full_disk(bench, out, "saved:3", 0),
+        "full disk, no room for a snapshot": lambda bench, out: full_disk(bench, out, "saved:5", 0),
+        "full disk, no room for DONE": lambda bench, out: full_disk(bench, out, "saved:7", 0),
         "second process": second_process,
         "second process after the lock was lost": zombie,
         "SIGTERM in a save": lambda bench, out: politely(bench, out, signal.SIGTERM),
         "SIGUSR1 in a save": lambda bench, out: politely(bench, out, signal.SIGUSR1),
         "SIGINT in a save": lambda bench, out: politely(bench, out, signal.SIGINT),
         "second SIGINT in a save": impatience,
+        "SIGTERM in an evaluation": lambda bench, out: in_evaluation(bench, out, 1),
+        "SIGTERM in the last evaluation": lambda bench, out: in_evaluation(bench, out, 2),
         "--max-time": max_time,
     }
 
@@ -108,11 +112,11 @@ def fill(path: Path, left: int) -> None:
             free -= file.write(bytes(min(free, 1 << 16)))
 
 
-def full_disk(bench: Bench, out: Path, left: int) -> None:
-    """Exit 4 with the previous checkpoint standing, again as long as there is no room, and on once there is."""
+def full_disk(bench: Bench, out: Path, point: str, left: int) -> None:
+    """Full from this point on: exit 4, again and again; the checkpoint stands; once there is room the run goes on."""
     with mounted(out):
         run, filler = out / "run", out / "filler"
-        life = begin(bench, run, "saved:3")
+        life = begin(bench, run, point)
         fill(filler, left)
         with unchanged(run):
             life.send(signal.SIGCONT)
@@ -161,6 +165,13 @@ def impatience(bench: Bench, out: Path) -> None:
         stopped(life)
         life.send(signal.SIGINT, signal.SIGCONT)
         life.end().expect(130)
+    completes(bench, out)
+
+
+def in_evaluation(bench: Bench, out: Path, number: int) -> None:
+    """The resumed run makes up for an evaluation that was cut short."""
+    life = Life(bench.case.line(out), bench.folder / "first.log", faults.stop_in_evaluation(number))
+    life.end().expect(75)
     completes(bench, out)
 
 

@@ -1,5 +1,6 @@
 """What a forked life does to itself: die at a named point or at its k-th change of a file, stop, seal small chunks."""
 
+import itertools
 import os
 import signal
 import sys
@@ -81,5 +82,27 @@ def stop_at(step: int) -> Callable[[], None]:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         agents.session.Session.measure = measured
+
+    return setup
+
+
+def stop_in_evaluation(number: int) -> Callable[[], None]:
+    """SIGTERM from within at the third action of an evaluation."""
+
+    def setup() -> None:
+        small()
+        play, played = agents.session.play, itertools.count(1)
+
+        def stopped(act: Callable[[Any], Any], *rest: Any) -> Any:
+            moves = itertools.count(1) if next(played) == number else itertools.repeat(0)
+
+            def acting(now: Any) -> Any:
+                if next(moves) == 3:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                return act(now)
+
+            return play(acting, *rest)
+
+        agents.session.play = stopped
 
     return setup

@@ -19,7 +19,7 @@ from tests.soak.process import Failure, Life
 
 FIRST, LAST = 0, 2
 RESIDUE = '{"step": 1000000000, "residue": 1}\n'  # a row behind the cursor, as a killed process leaves it
-TRIES = 30  # places at which an entry is forgotten before it counts as missed
+TRIES, FEW = 30, 5  # places at which an entry is forgotten before it counts as missed; as redundant, if it is listed
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,11 @@ def judge(name: str, places: list[Mark], setup: forget.Setup, is_entry: bool) ->
     if not places:
         why = ledger.reason(name, ledger.CONSTANT)
         return Verdict(name, "constant" if why else "missed", how=why or "a fresh object never lacks it here")
-    for mark in places[:TRIES]:
+    why = ledger.reason(name, ledger.REDUNDANT)
+    for mark in places[: FEW if why else TRIES]:
         if how := resumed(mark, setup):
             return Verdict(name, "caught", str(mark), how, is_entry and not refused(mark, name))
-    why = ledger.reason(name, ledger.REDUNDANT)
-    return Verdict(name, "redundant" if why else "missed", how=why or f"nothing differs at {len(places[:TRIES])} marks")
+    return Verdict(name, "redundant" if why else "missed", how=why or f"nothing differs at {len(places)} marks")
 
 
 def spread(places: list[Mark]) -> list[Mark]:

@@ -27,10 +27,10 @@ def kills(name: str, args: Namespace, say: Say) -> Result:
     bench.score.failures += [f"{name}: {method} never fires" for method in bench.silent()]
     lifetime = bench.undisturbed()
     say(f"{name}: the reference stands; a life takes {lifetime:.1f} s")
-    blows = points(args.points, args.occurrences)
     if bench.real:
-        bench.all([*blows, *processes(lifetime, rng)], "points")
+        bench.all([*processes(lifetime, rng), *points(args.points, 1)], "points")
         return {"scores": [asdict(bench.score)]}
+    blows = points(args.points, args.occurrences)
     bench.all(rng.sample(blows, len(blows)), "points")
     say(f"{name}: {bench.score.kills} kills at named points")
     if name == BIRTH:
@@ -59,7 +59,8 @@ def mutants(args: Namespace, say: Say) -> Result:
     rows = []
     for row in verdicts(benches, args.mutants):
         rows.append(row)
-        say(f"{row['verdict']}: {row['name']} {row['where']} {row['how']}")
+        if row["verdict"] != "constant":
+            say(f"{row['verdict']}: {row['name']} {row['where']} {row['how']}")
     return {"verdicts": rows}
 
 
