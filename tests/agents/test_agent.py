@@ -76,6 +76,15 @@ def test_the_loss_by_hand():
     assert {tag: x.item() for tag, x in loss.metrics.items()} == {"q/mean": 1.5, "q/max": 2.0}
 
 
+def test_the_metrics_are_the_mean_value_and_the_mean_best_value():
+    learner = agent()[1]
+    sample = two([0.0, 0.0], [1.0, 1.0])
+    (loss,) = learner.losses(sample, learner.loss_rng)
+    values = learner.run("q", sample)
+    assert loss.metrics["q/mean"].item() == pytest.approx(values.mean().item())
+    assert loss.metrics["q/max"].item() == pytest.approx((values[0].max() + values[1].max()).item() / 2)
+
+
 def test_weights_scale_each_sample_of_the_loss():
     learner = prefer(agent(loss="mse")[1], [1.0, 2.0])
     learner.parts["q"].sync()

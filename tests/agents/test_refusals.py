@@ -80,14 +80,15 @@ def test_all_refusals_of_the_methods_are_told_a_line_each(command):
     assert [line.split()[1] for line in lines] == ["reset_groups:", "redo_tau", "redo_batch"]
 
 
-def test_the_sentence_does_not_depend_on_the_terminal(command, monkeypatch):
-    _, framed = command("--gama=0.9")
-    monkeypatch.setattr("tyro._fmtlib._FORCE_UTF8_BOXES", True)
-    _, boxed = command("--gama=0.9")
-    monkeypatch.setattr("tyro._fmtlib._FORCE_UTF8_BOXES", False)
-    monkeypatch.setattr("tyro._fmtlib._should_use_utf8_drawing_chars", lambda: False)
-    _, plain = command("--gama=0.9")
-    assert framed == boxed == plain == ["error: Unrecognized options: --gama=0.9; did you mean --gamma?"]
+@pytest.mark.parametrize("flag", ["--gama=0.9", "--loss=l1", "extra", "--steps=1.5", "--betas=0.9"])
+def test_the_sentence_does_not_depend_on_the_terminal(command, monkeypatch, flag):
+    heard = []
+    for boxes, columns in ((True, "80"), (False, "80"), (True, "30"), (False, "200")):
+        monkeypatch.setattr("tyro._fmtlib._should_use_utf8_drawing_chars", lambda boxes=boxes: boxes)
+        monkeypatch.setenv("COLUMNS", columns)
+        heard.append(command(flag)[1])
+    assert heard == [heard[0]] * 4
+    assert heard[0][0].isascii()
 
 
 CONFIGS = [

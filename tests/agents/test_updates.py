@@ -91,6 +91,11 @@ def test_a_period_in_updates_counts_updates():
     assert clock["targets"] == 3
 
 
+def test_a_period_that_came_round_three_times_between_two_updates_syncs_once():
+    _, found = syncs(learn={"replay_ratio": 0.25, "target_every": period("25,26,27,70")})
+    assert [steps for steps, _ in found] == [28, 72]
+
+
 def test_a_period_skipped_by_many_environments_still_fires_once():
     clock, found = syncs(num_envs=5, learn={"replay_ratio": 0.2, "target_every": period("3")})
     steps = [s for s, _ in found]

@@ -19,6 +19,7 @@ from runs.loop import interact
 LINE = (
     *("--env=toy:chain", "--preset=none", "--hidden", "8", "--batch-size=8", "--capacity=200", "--warmup=20"),
     *("--record-every=20", "--eval-every=never", "--probe-every=never", "--save-every=never", "--lr=1e-3"),
+    "--target-every=7",
 )
 
 

@@ -118,11 +118,13 @@ def outcome(path: Path, task: str) -> report.Result:
 
 
 def too_few(args: argparse.Namespace, results: dict[str, report.Result]) -> list[str]:
-    """The numbers that the whole soak promises."""
+    """The numbers that the whole soak promises, and the mutants that were asked for by name."""
+    verdicts = {row["name"]: row["verdict"] for row in results.get("mutants", {}).get("verdicts", [])}
+    unknown = [f"there is no mutant {name}" for name in args.mutants if name not in verdicts]
     if {*args.only} != {*EVERY} or args.mutants:
-        return []
+        return unknown
     kills = sum(score["kills"] for result in results.values() for score in result.get("scores", []))
-    caught = sum(row["verdict"] == "caught" for row in results["mutants"].get("verdicts", []))
+    caught = sum(verdict == "caught" for verdict in verdicts.values())
     rows = {f"{kills} kills of {LEAST_KILLS}": kills >= LEAST_KILLS}
     rows |= {f"{caught} mutants caught of {LEAST_MUTANTS}": caught >= LEAST_MUTANTS}
     return [f"only {text}" for text, enough in rows.items() if not enough]

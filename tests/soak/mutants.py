@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from runs import checkpoint
@@ -81,8 +82,12 @@ def marks(bench: Bench) -> list[Mark]:
 def resumed(mark: Mark, setup: forget.Setup) -> str:
     """How a mutant's run differs from the run left alone; "" if it does not."""
     out = mark.path.with_suffix(".mutant")
+    shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(mark.path, out)
-    end = Life(mark.bench.case.line(out), out.with_suffix(".log"), setup).end()
+    try:
+        end = Life(mark.bench.case.line(out), out.with_suffix(".log"), setup).end()
+    except Failure as hang:
+        return str(hang).partition("\n")[0]
     found = differences(out, mark.bench.reference) if end.code == 0 else [f"exit {end.code}: {last_line(end.log)}"]
     shutil.rmtree(out)
     return found[0] if found else ""
@@ -126,12 +131,10 @@ def judge(name: str, places: list[Mark], setup: forget.Setup, is_entry: bool) ->
 
 def spread(places: list[Mark]) -> list[Mark]:
     """A mark of each case, then a second one of each: the profiles see different things."""
-    seen: dict[str, int] = {}
-    ranks = []
+    of_case: dict[str, list[Mark]] = {}
     for mark in places:
-        rank = seen[mark.bench.case.name] = seen.get(mark.bench.case.name, -1) + 1
-        ranks.append(rank)
-    return [mark for _, mark in sorted(zip(ranks, places, strict=True), key=lambda pair: pair[0])]
+        of_case.setdefault(mark.bench.case.name, []).append(mark)
+    return [mark for row in zip_longest(*of_case.values()) for mark in row if mark]
 
 
 def verdicts(benches: list[Bench], only: Sequence[str] = ()) -> Iterator[dict[str, object]]:
