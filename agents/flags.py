@@ -167,7 +167,7 @@ def understand(agent: str, kind: Any, args: Sequence[str], default: Any, source:
 
 def sentence(box: str, known: Collection[str]) -> str:
     """tyro's framed message without title, frame and help text; where stdout is not UTF-8 the frame is of dashes."""
-    lines = [line.strip(" │╭╮╰╯") for line in box.splitlines()[1:]]
+    lines = [line.strip(" │") for line in box.splitlines()[1:]]
     rules = [i for i, line in enumerate(lines) if i and line and not line.strip("─-")]
     said = " ".join(x for x in (lines[: rules[0]] if rules else lines) if x.strip("-"))
     odd = [word.strip("-,").partition("=")[0] for word in said.split() if word.startswith("--")]

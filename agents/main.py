@@ -16,6 +16,7 @@ from agents.estimate import outlook
 from agents.flags import BadInput, Settings, parse, refusals
 from agents.learner import Learner, NotFinite
 from agents.session import Session
+from envs.spec import Env
 from runs import directory, disk
 from runs.checkpoint import Damaged, DiskFull
 from runs.lock import Locked, RunLock
@@ -54,11 +55,17 @@ def train(kind: type[Learner], settings: Settings) -> int:
     if (done := directory.finished(path)) and done >= settings.run.steps:
         say(f"finished: {path} stands at {done:,} steps; raise --steps to go on")
         return 0
-    with refusals():
-        env, agent = build(kind, settings)
-    with disk.reported(path), RunLock(path) as lock, Stop(settings.run.max_time) as stop:
+    with Stop(settings.run.max_time) as stop, disk.reported(path):
+        with refusals():
+            env, agent = build(kind, settings)
+        return train_in(path, settings, env, agent, stop)
+
+
+def train_in(path: Path, settings: Settings, env: Env, agent: Learner, stop: Stop) -> int:
+    """Under the lock of the run directory."""
+    with RunLock(path) as lock:
         directory.reopen(path)
-        directory.describe(path, config, SOURCE)
+        directory.describe(path, settings.saved(), SOURCE)
         with Session(settings, env, agent, lock, stop) as session:
             say(outlook(settings, agent, path))
             try:

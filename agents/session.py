@@ -43,7 +43,7 @@ class Session:
         loaded = self.store.load()
         self.now = self.load(loaded) if loaded else env.reset(draw_seed(stream(self.run.seed, "env")))
         self.resumed = loaded is not None
-        self.recorder = Recorder(self.path, loaded.extra["metrics"] if loaded else 0, self.step)
+        self.recorder = Recorder(self.path, loaded.extra["metrics"] if loaded else 0, self.step, lock.check)
         self.progress = Progress(self.run.steps, self.step)
         self.mark, self.marked = (time.monotonic(), time.process_time()), self.step
 

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from errno import ENOSPC
 from pathlib import Path
@@ -32,9 +32,11 @@ DASHBOARD = {
 
 
 class Recorder:
-    """Appends rows. `cursor`: bytes of metrics.jsonl that a checkpoint vouches for; what lies behind is cut off."""
+    """Appends rows. `cursor`: bytes of metrics.jsonl that a checkpoint vouches for; what lies behind is cut off.
+    `own` raises where another process has taken the run directory over."""
 
-    def __init__(self, run_dir: Path, cursor: int = 0, step: int = 0) -> None:
+    def __init__(self, run_dir: Path, cursor: int = 0, step: int = 0, own: Callable[[], None] = lambda: None) -> None:
+        self.own = own
         self.path = run_dir / METRICS
         self.path.touch()
         os.truncate(self.path, min(cursor, self.path.stat().st_size))
@@ -63,6 +65,7 @@ class Recorder:
 
     def push(self) -> None:
         """A record that cannot be written warns and waits: the run goes on."""
+        self.own()
         try:
             while self.late:
                 self.late = self.late[self.file.write(self.late) :]

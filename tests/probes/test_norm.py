@@ -61,8 +61,8 @@ def test_a_spoilt_weight_never_reads_healthy(value):
 
 def test_sums_do_not_lose_small_weights():
     p = part(hidden=(1000,))
-    write(p.net.torso.fc1.writer, 0.0)
-    write(p.net.head.value, 1e-4)
+    write(p.net.torso.fc1.writer, 1e-4)
+    write(p.net.head.value, 0.0)
     with torch.no_grad():
         p.net.torso.fc1.writer.weight[0, 0] = 1.0
-    assert measure(q=p)[""] ** 2 - 1 == pytest.approx(2000 * 1e-8, rel=1e-6)
+    assert measure(q=p)[""] ** 2 - 1 == pytest.approx(4999 * 1e-8, rel=1e-6)
