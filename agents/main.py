@@ -63,7 +63,7 @@ def train(kind: type[Learner], settings: Settings) -> int:
 
 def train_in(path: Path, settings: Settings, env: Env, agent: Learner, stop: Stop) -> int:
     """Under the lock of the run directory."""
-    with RunLock(path) as lock:
+    with owned(path) as lock:
         directory.reopen(path)
         directory.describe(path, settings.saved(), SOURCE)
         with Session(settings, env, agent, lock, stop) as session:
@@ -73,6 +73,13 @@ def train_in(path: Path, settings: Settings, env: Env, agent: Learner, stop: Sto
             except NotFinite as error:
                 session.wreck(error)
                 raise
+
+
+def owned(path: Path) -> RunLock:
+    try:
+        return RunLock(path)
+    except (PermissionError, FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+        raise BadInput(f"{path} cannot be written ({error.strerror}); choose another --out or --root") from error
 
 
 def learn(session: Session) -> int:

@@ -24,8 +24,8 @@ def changes(path: Path, config: Mapping[str, Any], odd: Collection[str], free: C
     if not (path / CONFIG).exists():
         return [f"{path} is not a run directory and not empty; choose another --out"] if strangers(path) else []
     try:
-        saved = json.loads((path / CONFIG).read_text())
-    except ValueError as error:
+        saved = dict(json.loads((path / CONFIG).read_text()))
+    except (ValueError, TypeError) as error:
         return [f"{path / CONFIG} cannot be read ({error}); put it back or choose another --out"]
     rows = []
     for key in [k for k in config if k not in free and (k in saved or k in odd)]:
@@ -41,8 +41,11 @@ def strangers(path: Path) -> bool:
 
 
 def finished(path: Path) -> int:
-    """The agent steps at which the run was done; 0 if it is not."""
-    return int(json.loads((path / DONE).read_text())["steps"]) if (path / DONE).exists() else 0
+    """The agent steps at which the run was done; 0 if it is not, or if its mark cannot be read."""
+    try:
+        return int(json.loads((path / DONE).read_text())["steps"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def describe(path: Path, config: Mapping[str, Any], root: Path) -> None:

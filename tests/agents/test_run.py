@@ -92,6 +92,15 @@ def test_a_directory_of_something_else_is_refused(command, tmp_path):
     assert (code, lines) == (2, ["error: here is not a run directory and not empty; choose another --out"])
 
 
+@pytest.mark.parametrize("flag", ["--out=/proc/here", "--root=/proc/here", "--out=file/here", "--root=file"])
+def test_a_directory_that_cannot_be_made_is_refused_with_the_mend(command, tmp_path, flag):
+    (tmp_path / "file").touch()
+    code, lines = command(flag)
+    assert code == 2
+    assert lines[-1].startswith("error: ")
+    assert lines[-1].endswith("; choose another --out or --root")
+
+
 def test_a_directory_in_use_is_code_3(command, tmp_path):
     with RunLock(tmp_path / "here"):
         code, lines = command("--out=here")

@@ -77,8 +77,9 @@ def test_a_flag_that_no_longer_exists_is_not_missed(run):
     assert changes(run, fewer, set(), FREE) == []
 
 
-def test_a_config_that_cannot_be_read_is_said(run):
-    (run / "config.json").write_text('{"gam')
+@pytest.mark.parametrize("text", ['{"gam', "", "[1]", "3", "null", '"abc"'])
+def test_a_config_that_cannot_be_read_is_said(run, text):
+    (run / "config.json").write_text(text)
     (problem,) = changes(run, SAVED, set(), FREE)
     assert problem.startswith(f"{run / 'config.json'} cannot be read (")
     assert problem.endswith("put it back or choose another --out")
@@ -90,6 +91,12 @@ def test_a_run_is_done_from_its_mark_to_its_reopening(tmp_path):
     assert finished(tmp_path) == 120
     reopen(tmp_path)
     reopen(tmp_path)
+    assert finished(tmp_path) == 0
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "[]", "{}", "null", '{"steps": "x"}', '{"steps": null}'])
+def test_a_mark_that_cannot_be_read_is_no_mark(tmp_path, text):
+    (tmp_path / "DONE").write_text(text)
     assert finished(tmp_path) == 0
 
 

@@ -168,6 +168,17 @@ def test_on_a_full_disk_rows_wait_and_the_run_goes_on(record, tmp_path):
     assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3, 4]
 
 
+def test_a_process_that_lost_its_directory_writes_no_row(tmp_path):
+    def lost():
+        raise RuntimeError("taken over")
+
+    recorder = Recorder(tmp_path, own=lost)
+    with pytest.raises(RuntimeError, match="taken over"):
+        recorder.write(1, {"a": 1.0})
+    recorder.close()
+    assert lines(tmp_path) == []
+
+
 def test_a_write_that_takes_a_few_bytes_at_a_time_loses_none(record, tmp_path):
     recorder = record()
     recorder.file = Broken(recorder.file, 3)

@@ -62,11 +62,15 @@ def test_the_time_limit_is_measured_from_the_start(monkeypatch):
         assert not endless
 
 
-def test_sigterm_after_sigint_still_waits_for_the_save():
+@pytest.mark.parametrize("pair", [(signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)])
+def test_two_different_signals_still_wait_for_the_save(pair, monkeypatch):
+    left = []
+    monkeypatch.setattr(signals.os, "_exit", left.append)
     with Stop() as stop:
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert str(stop) == "SIGTERM"
+        for which in pair:
+            os.kill(os.getpid(), which)
+        assert str(stop) == pair[1].name
+    assert left == []
 
 
 def test_a_second_sigint_does_not_wait():
