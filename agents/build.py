@@ -1,65 +1,46 @@
-"""From settings to an environment and an agent."""
+"""From settings to a world and an agent that learns in it."""
 
-from dataclasses import replace
+from collections.abc import Callable
 from difflib import get_close_matches
 
-import numpy as np
 import torch
-from gymnasium.spaces import Discrete
 
+from agents.arena import Arena
 from agents.flags import Settings
 from agents.learner import Learner
-from envs.make import make_env
-from envs.spec import Env, EnvSpec
+from agents.school import School
+from agents.world import World
+from envs.streams import StreamSettings
 from interventions.chain import Chain
-from replay.uniform import Uniform
 
 
 def problems(settings: Settings) -> list[str]:
     """Every problem of a command line that can be seen without building it."""
-    rows = settings.run.problems() + settings.config.problems()
-    for make in (lambda: make_env(settings.run.env, 1, settings.game), lambda: device(settings.run.device)):
+    rows = settings.run.problems() + settings.config.problems() + settings.tasks.problems()
+    tries: tuple[Callable[[], object], ...] = (lambda: world(settings), lambda: device(settings.run.device))
+    for make in tries:
         try:
             make()
         except ValueError as error:
             rows += str(error).splitlines()
-    capacity, envs = settings.config.learn.capacity, settings.run.num_envs
+    capacity, envs = settings.config.rl.capacity, settings.run.num_envs
     return rows + ([f"capacity {capacity} holds no transition of {envs} envs"] if capacity < 2 * envs else [])
 
 
-def build(kind: type[Learner], settings: Settings) -> tuple[Env, Learner]:
+def world(settings: Settings) -> World:
+    """Where the agent learns; ValueError names every setting that it cannot take."""
+    run, game, tasks, config = settings.run, settings.game, settings.tasks, settings.config
+    if isinstance(game, StreamSettings):
+        return School(run, game, tasks, config.learn.batch_size)
+    return Arena(run, game, tasks, config.rl.capacity)
+
+
+def build(kind: type[Learner], settings: Settings) -> tuple[World, Learner]:
     """ValueError names every setting that this environment or agent cannot take."""
-    env = make_env(settings.run.env, settings.run.num_envs, settings.game)
-    kind.accepts(env.spec)
-    learn = settings.config.learn
-    agent = kind(
-        spec=env.spec,
-        config=settings.config,
-        replay=memory(env.spec, learn.capacity, settings.run.num_envs),
-        chain=Chain(settings.methods),
-        seed=settings.run.seed,
-        device=device(settings.run.device),
-    )
-    return env, agent
-
-
-def examination(settings: Settings) -> Env:
-    """Fresh environments for one evaluation: as in training, but a lost life never ends a game."""
-    return make_env(settings.run.env, settings.run.eval_episodes, replace(settings.game, life_loss=False))
-
-
-def memory(spec: EnvSpec, capacity: int, num_envs: int) -> Uniform:
-    """A replay for these spaces: of a stack it keeps the newest frame."""
-    shape, action = spec.observation.shape, spec.action
-    return Uniform(
-        capacity,
-        shape[1:] if spec.stack else shape,
-        spec.observation.dtype,
-        spec.stack,
-        () if isinstance(action, Discrete) else action.shape,
-        np.int32 if isinstance(action, Discrete) else np.float32,
-        num_envs,
-    )
+    place = world(settings)
+    kind.accepts(place.spec)
+    chain, where = Chain(settings.methods), device(settings.run.device)
+    return place, kind(place.spec, settings.config, place.replay(), chain, settings.run.seed, where)
 
 
 def device(name: str) -> torch.device:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, ClassVar, Literal
 
+from envs.atari import AtariSettings
+from envs.streams import StreamSettings
 from nets.encoders import NetConfig
 from nets.optim import OptimConfig
 from runs.units import NEVER, Count, Duration, Every, Period, broken
@@ -15,7 +17,7 @@ class RunConfig:
     """The run"""
 
     env: str = "MontezumaRevenge"
-    """Any Atari game (Pong, ALE/Pong-v5), CartPole-v1, Acrobot-v1, MountainCar-v0, toy:chain, toy:catch"""
+    """Pong (any Atari game), CartPole-v1, HalfCheetah, dmc:walker-walk, labels:mnist; in turn: Pong,Breakout@mode=4"""
     steps: Count = 10_000_000
     """Agent steps in all, of all environments; a finished run goes on if this grows (CleanRL: 10M)"""
     seed: int = 0
@@ -54,7 +56,7 @@ class RunConfig:
     def problems(self) -> list[str]:
         rules = {
             "seed": (self.seed >= 0, "at least 0"),
-            **{k: (getattr(self, k) > 0, "at least 1") for k in ("steps", "num_envs", "eval_episodes", "probe_batch")},
+            **{k: (getattr(self, k) > 0, "at least 1") for k in ("steps", "eval_episodes", "probe_batch")},
         }
         periods = ("save_every", "snapshot_every", "eval_every", "probe_every", "record_every")
         rules |= {k: (getattr(self, k).unit == "steps", "in agent steps, e.g. 10k") for k in periods}
@@ -73,11 +75,21 @@ class LearnConfig:
     """Learning"""
 
     batch_size: int = 32
-    """Transitions per update (Mnih et al. 2015: 32)"""
+    """Transitions or examples per update (DQN 32, Mnih et al. 2015; SAC 256, Haarnoja et al. 2018)"""
+    optim: OptimConfig = OptimConfig()
+
+    def problems(self) -> list[str]:
+        return broken(self, {"batch_size": (self.batch_size > 0, "at least 1")}) + self.optim.problems()
+
+
+@dataclass(frozen=True)
+class RLConfig:
+    """Replay and targets"""
+
     replay_ratio: float = 0.25
     """Updates per agent step; 0.25 is one update every 4 steps (Mnih et al. 2015)"""
     warmup: Count = 20_000
-    """Agent steps before the first update (Dopamine: 20k)"""
+    """Agent steps before the first update, and again after the replay was emptied (Dopamine: 20k)"""
     capacity: Count = 1_000_000
     """Frames kept in the replay: one per agent step and one per episode; 7.1 GB for 1M of Atari (Mnih et al. 2015)"""
     gamma: float = 0.99
@@ -85,14 +97,15 @@ class LearnConfig:
     n_step: int = 1
     """Rewards summed before bootstrapping (Dopamine DQN: 1)"""
     target_every: Every = Period(8_000)
-    """How often the slow network follows: 8k (agent steps) or 2k:updates (Dopamine: 8k)"""
+    """How often the slow network follows: 8k (agent steps) or 2k:updates (Dopamine: 8k; SAC: 1:updates)"""
     target_tau: float = 1.0
-    """1 copies the weights at once; less moves them by this fraction (BBF: .005 with --target-every 1:updates)"""
-    optim: OptimConfig = OptimConfig()
+    """1 copies the weights at once; less moves them by this fraction (BBF, SAC: .005 with --target-every 1:updates)"""
+    norm_obs: bool = False
+    """Whether observations are shifted and scaled by their running mean and deviation (SimBa, arXiv:2410.09754)"""
 
     def problems(self) -> list[str]:
         rules = {
-            **{k: (getattr(self, k) > 0, "at least 1") for k in ("batch_size", "warmup", "n_step")},
+            **{k: (getattr(self, k) > 0, "at least 1") for k in ("warmup", "n_step")},
             "replay_ratio": (0 <= self.replay_ratio < inf, "at least 0"),
             "capacity": (self.capacity > 1, "at least 2"),
             "gamma": (0 <= self.gamma <= 1, "from 0 to 1"),
@@ -104,13 +117,16 @@ class LearnConfig:
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """What every agent's config has: fields are flags, presets are {name: (family of environments, {flag: value})}."""
+    """What every agent's config has: fields are flags. presets: {name: (families of environments, {flag: value})}."""
 
     presets: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = {}
+    home: ClassVar[str] = "MontezumaRevenge"  # the environment if none is named
+    world: ClassVar[type[AtariSettings] | type[StreamSettings]] = AtariSettings  # how its environments are set
 
     learn: LearnConfig = LearnConfig()
+    rl: RLConfig = RLConfig()
     net: NetConfig = NetConfig()
 
     def problems(self) -> list[str]:
         """Every setting that is out of range, a sentence each."""
-        return self.learn.problems() + self.learn.optim.problems() + self.net.problems()
+        return self.learn.problems() + self.rl.problems() + self.net.problems()

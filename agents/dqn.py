@@ -132,15 +132,14 @@ class DQN(Learner):
         assert isinstance(self.spec.action, Discrete)
         shape, self.actions = self.spec.observation.shape, int(self.spec.action.n)
         make = lambda: QNetwork(shape, self.actions, self.config.net, self.config.head)
-        self.parts["q"] = self.part("q", make, self.learn.target_tau)
+        self.parts["q"] = self.part("q", make, self.rl.target_tau)
 
     @torch.no_grad()
     def act(self, now: dm_env.TimeStep, rng: np.random.Generator, greedy: bool = False) -> np.ndarray:
         """Epsilon-greedy, [N] int64; the network is asked only where an env does not explore."""
         action = explore(rng, self.actions, self.epsilon(greedy), len(now.observation))
         if (action < 0).any():
-            obs = torch.as_tensor(now.observation, device=self.device)
-            best = self.parts["q"].net(obs).argmax(1).cpu().numpy()
+            best = self.parts["q"].net(self.observe(now)).argmax(1).cpu().numpy()
             action = np.where(action < 0, best, action)
         return action
 
@@ -148,7 +147,7 @@ class DQN(Learner):
         c = self.config
         if greedy:
             return c.epsilon_eval
-        return epsilon(self.clock["steps"], self.learn.warmup, c.epsilon_decay, c.epsilon_final, c.epsilon_start)
+        return epsilon(self.clock["steps"], self.rl.warmup, c.epsilon_decay, c.epsilon_final, c.epsilon_start)
 
     def losses(self, batch: Batch, rng: torch.Generator) -> Iterator[Loss]:
         q, loss = self.parts["q"], huber if self.config.loss == "huber" else squared

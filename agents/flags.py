@@ -17,6 +17,8 @@ import tyro
 from agents.config import FREE, AgentConfig, RunConfig
 from envs.atari import AtariSettings
 from envs.make import canonical, family
+from envs.streams import StreamSettings
+from envs.tasks import TaskSettings
 from interventions import methods
 from interventions.base import Intervention
 from runs.units import Period
@@ -36,7 +38,8 @@ class Settings:
 
     agent: str
     run: RunConfig
-    game: AtariSettings
+    game: AtariSettings | StreamSettings
+    tasks: TaskSettings
     config: AgentConfig
     methods: tuple[Intervention, ...]
     flat: Mapping[str, Any]
@@ -68,7 +71,7 @@ def parse(agent: str, config: type[AgentConfig], argv: Sequence[str]) -> Setting
         peek.add_argument(f"--{name}", nargs="?")  # a missing value is for tyro to say
     typed = {k: v for k, v in vars(peek.parse_known_args(argv)[0]).items() if v is not None}
     kind = command_line(config)
-    defaults = kind()
+    defaults = kind(run=RunConfig(env=config.home))
     filed = read_config(agent, typed.get("config", ""), dict(flatten(defaults)))
     with refusals():
         env = canonical(str(typed.get("env", filed.get("env", defaults.run.env))))
@@ -81,6 +84,7 @@ def parse(agent: str, config: type[AgentConfig], argv: Sequence[str]) -> Setting
         agent=agent,
         run=flags.run,
         game=flags.game,
+        tasks=flags.tasks,
         config=flags.agent,
         methods=tuple(getattr(flags, name) for name in methods()),
         flat=flat,
@@ -89,24 +93,25 @@ def parse(agent: str, config: type[AgentConfig], argv: Sequence[str]) -> Setting
 
 
 def command_line(config: type[AgentConfig]) -> Any:
-    """The dataclass of all flags, built as a value: run, game, agent, and one group per intervention."""
-    kinds: dict[str, Any] = {"run": RunConfig, "game": AtariSettings, "agent": config, **methods()}
+    """The dataclass of all flags, built as a value: run, game, tasks, agent, and one group per intervention."""
+    world = {"run": RunConfig, "game": config.world, "tasks": TaskSettings}
+    kinds: dict[str, Any] = {**world, "agent": config, **methods()}
     return make_dataclass("Flags", [(n, k, field(default_factory=k)) for n, k in kinds.items()], frozen=True)
 
 
 def choose(config: type[AgentConfig], env: str, preset: str) -> tuple[str, Mapping[str, Any]]:
     """The preset named, or the first of the environment's family; its values."""
     kin, presets = family(env), config.presets
-    preset = preset or next((name for name, (of, _) in presets.items() if of == kin), "none")
+    mine = [name for name, (families, _) in presets.items() if kin in families.split(",")]
+    preset = preset or next(iter(mine), "none")
     if preset == "none":
         return preset, {}
     if preset not in presets:
         raise ValueError(f"no preset {preset!r}; {nearest(preset, [*presets, 'none'])}")
-    if presets[preset][0] != kin:
-        mine = [name for name, (of, _) in presets.items() if of == kin] or ["none"]
-        raise ValueError(
-            f"preset {preset} is for {presets[preset][0]} environments; {env} is {kin}: use {' or '.join(mine)}"
-        )
+    if preset not in mine:
+        families = presets[preset][0].replace(",", " and ")
+        use = " or ".join(mine or ["none"])
+        raise ValueError(f"preset {preset} is for {families} environments; {env} is {kin}: use {use}")
     return preset, presets[preset][1]
 
 

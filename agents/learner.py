@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import floor
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from agents.config import AgentConfig
+from agents.seen import Seen
 from envs.spec import EnvSpec
 from interventions.chain import Chain
 from nets.part import Loss, Make, Part
@@ -55,7 +56,8 @@ class View:
         return draw_seed(self.rng)
 
     def batch(self, size: int) -> Batch:
-        return self.learner.sample(size, self.rng)
+        learner = self.learner
+        return learner.place(learner.replay.peek(size, self.rng, learner.rl.n_step, learner.rl.gamma))
 
 
 class Learner(ABC):
@@ -65,7 +67,7 @@ class Learner(ABC):
         self, spec: EnvSpec, config: AgentConfig, replay: Replay, chain: Chain, seed: int, device: torch.device
     ) -> None:
         self.spec, self.config, self.replay, self.chain, self.device = spec, config, replay, chain, device
-        self.learn = learn = config.learn
+        self.learn, self.rl = config.learn, config.rl
         self.clock = dict.fromkeys(CLOCKS, 0)
         self.rng = {name: stream(seed, name) for name in ("init", "act", "replay")}
         self.loss_rng = self.generator(draw_seed(stream(seed, "loss")))
@@ -73,8 +75,11 @@ class Learner(ABC):
         self.synced = 0  # how often --target-every had come round at the last sync
         self.sums: dict[str, Tensor] = {}  # of each metric over the updates since the last record
         self.summed = 0
-        self.buffer = replay.buffer(learn.batch_size)
-        self.ratio = Fraction(str(learn.replay_ratio))  # of the digits typed: 0.1 is exactly 1/10
+        self.latest: dict[str, Tensor] = {}  # the metrics of the last update
+        self.buffer = replay.buffer(self.learn.batch_size, self.rl.n_step)
+        self.ratio = Fraction(str(self.rl.replay_ratio))  # of the digits typed: 0.1 is exactly 1/10
+        self.origin = {"steps": 0, "updates": 0}  # of the warm-up: when the replay was last empty
+        self.seen = Seen(spec.observation) if self.rl.norm_obs else None
         self.build()
         chain.start(self.view, lambda *name: stream(seed, *name))
 
@@ -103,38 +108,62 @@ class Learner(ABC):
 
     # ---- what all agents share
 
-    def part(self, name: str, make: Make, tau: float | None = None) -> Part:
-        """Build a part: the chain may wrap `make`, and the init stream gives its seed."""
-        make = self.chain.build(name, make)
-        return Part(make, self.learn.optim.make, draw_seed(self.rng["init"]), self.device, tau)
+    def part(self, name: str, make: Make, tau: float | None = None, lr: float = 0.0) -> Part:
+        """Build a part: the chain may wrap `make`, the init stream gives its seed; lr 0 is --lr."""
+        make, optim = self.chain.build(name, make), replace(self.learn.optim, lr=lr or self.learn.optim.lr)
+        return Part(make, optim.make, draw_seed(self.rng["init"]), self.device, tau)
 
     def generator(self, seed: int) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(seed)
 
-    def sample(self, size: int, rng: np.random.Generator, out: Batch | None = None) -> Batch:
-        return self.place(self.replay.sample(size, rng, self.learn.n_step, self.learn.gamma, out))
+    def remember(self, now: dm_env.TimeStep, action: np.ndarray, then: dm_env.TimeStep) -> None:
+        """Into the replay, and into the statistics of the observations."""
+        self.replay.add(now, action, then)
+        if self.seen is not None:
+            self.seen.add(then.observation)
+
+    def clear(self) -> None:
+        """Empty the replay; the warm-up begins again."""
+        self.replay.clear()
+        self.origin = {name: self.clock[name] for name in self.origin}
+
+    def observe(self, now: dm_env.TimeStep) -> Tensor:
+        """[N, *O] on the agent's device, as its networks take it."""
+        obs = torch.as_tensor(now.observation, device=self.device)
+        return obs if self.seen is None else self.seen.normalise(obs)
+
+    def sample(self) -> Batch:
+        """The next minibatch to learn from, in memory that the one after it overwrites."""
+        rng, rl = self.rng["replay"], self.rl
+        return self.place(self.replay.sample(self.learn.batch_size, rng, rl.n_step, rl.gamma, self.buffer))
 
     def place(self, batch: Batch) -> Batch:
-        """The batch on the agent's device."""
-        return batch if self.device.type == "cpu" else Batch(*(x.to(self.device, non_blocking=True) for x in batch))
+        """A batch of the replay on the agent's device, as its networks take it."""
+        if self.device.type != "cpu":
+            batch = Batch(*(x.to(self.device, non_blocking=True) for x in batch))
+        if self.seen is None:
+            return batch
+        return batch._replace(obs=self.seen.normalise(batch.obs), next_obs=self.seen.normalise(batch.next_obs))
 
     def view(self, rng: np.random.Generator) -> View:
         return View(self, rng)
 
     def owed(self) -> int:
         """Updates that the replay ratio owes: floor(ratio * steps after the warm-up) - updates, so no burst."""
-        return floor(self.ratio * max(0, self.clock["steps"] - self.learn.warmup)) - self.clock["updates"]
+        steps, updates = (self.clock[name] - at for name, at in self.origin.items())
+        return floor(self.ratio * max(0, steps - self.rl.warmup)) - updates
 
     def update(self) -> None:
         """One minibatch through all parts, with every hook point of interventions/base.py."""
         if not self.clock["updates"]:
             self.synced = self.due()  # periods that came round in the warm-up are not owed
-        batch = self.chain.before_update(self.sample(self.learn.batch_size, self.rng["replay"], self.buffer))
+        batch = self.chain.before_update(self.sample())
         metrics: dict[str, Tensor] = {}
         for loss in self.losses(batch, self.loss_rng):
             metrics |= self.step(loss, batch)
             if loss.td is not None:
                 self.replay.reprioritize(batch.index, loss.td.detach())
+        self.latest = metrics
         for name, value in metrics.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
         self.summed += 1
@@ -163,7 +192,7 @@ class Learner(ABC):
         return {f"loss/{loss.part}": value, f"grad/{loss.part}": norm, **named}
 
     def due(self) -> int:
-        return self.learn.target_every.crossed(self.clock[self.learn.target_every.unit])
+        return self.rl.target_every.crossed(self.clock[self.rl.target_every.unit])
 
     def follow(self) -> None:
         """Targets: a hard copy or a step of the moving average when --target-every has come round."""
@@ -180,6 +209,10 @@ class Learner(ABC):
         self.sums, self.summed = {}, 0
         return row
 
+    def statistics(self) -> dict[str, Any]:
+        """Of the observations, where they are normalised."""
+        return {} if self.seen is None else self.seen.state_dict()
+
     def state_dict(self) -> dict[str, Any]:
         """Everything but the rows of the replay, which are saved as a log."""
         return {
@@ -189,6 +222,8 @@ class Learner(ABC):
             "rng": {name: rng.bit_generator.state for name, rng in self.rng.items()},
             "loss_rng": self.loss_rng.get_state(),
             "synced": self.synced,
+            "origin": dict(self.origin),
+            "seen": self.statistics(),
             "sums": [list(row) for row in self.sums.items()],  # pairs: a tag is no key of a saved state
             "summed": self.summed,
             "replay": self.replay.state_dict(),
@@ -202,6 +237,8 @@ class Learner(ABC):
         for name, rng in self.rng.items():
             rng.bit_generator.state = state["rng"][name]
         self.loss_rng.set_state(state["loss_rng"])
-        self.synced, self.summed = state["synced"], state["summed"]
+        self.synced, self.summed, self.origin = state["synced"], state["summed"], dict(state["origin"])
+        if self.seen is not None:
+            self.seen.load_state_dict(state["seen"])
         self.sums = {name: x.to(self.device) for name, x in state["sums"]}
         self.replay.load_state_dict(state["replay"])

@@ -16,11 +16,10 @@ from agents.estimate import outlook
 from agents.flags import BadInput, Settings, parse, refusals
 from agents.learner import Learner, NotFinite
 from agents.session import Session
-from envs.spec import Env
+from agents.world import World
 from runs import directory, disk
 from runs.checkpoint import Damaged, DiskFull
 from runs.lock import Locked, RunLock
-from runs.loop import interact
 from runs.progress import clock, say
 from runs.signals import STOPPED, Stop
 
@@ -57,17 +56,17 @@ def train(kind: type[Learner], settings: Settings) -> int:
         return 0
     with Stop(settings.run.max_time) as stop, disk.reported(path):
         with refusals():
-            env, agent = build(kind, settings)
-        return train_in(path, settings, env, agent, stop)
+            world, agent = build(kind, settings)
+        return train_in(path, settings, world, agent, stop)
 
 
-def train_in(path: Path, settings: Settings, env: Env, agent: Learner, stop: Stop) -> int:
+def train_in(path: Path, settings: Settings, world: World, agent: Learner, stop: Stop) -> int:
     """Under the lock of the run directory."""
     with owned(path) as lock:
         directory.reopen(path)
         directory.describe(path, settings.saved(), SOURCE)
-        with Session(settings, env, agent, lock, stop) as session:
-            say(outlook(settings, agent, path))
+        with Session(settings, world, agent, lock, stop) as session:
+            say(outlook(settings, world, agent, path))
             try:
                 return learn(session)
             except NotFinite as error:
@@ -85,8 +84,7 @@ def owned(path: Path) -> RunLock:
 def learn(session: Session) -> int:
     """The loop of interventions/base.py."""
     agent, run, stop, start = session.agent, session.run, session.stop, time.monotonic()
-    for now in interact(agent, session.env, session.now, session.resumed):
-        session.now = now
+    for _ in session.world.loop(agent, session.resumed):
         session.measure()
         over = session.step >= run.steps
         leave = bool(stop)

@@ -4,36 +4,32 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-import dm_env
 import numpy as np
 import torch
 
-from agents.build import examination
 from agents.flags import Settings
 from agents.learner import Learner, NotFinite
-from envs.spec import Env
+from agents.world import World
 from probes import measurements
 from runs import directory, pack, snapshot
 from runs.checkpoint import Damaged, Loaded, Store
-from runs.evaluate import play
 from runs.fingerprint import differences, fingerprint
 from runs.lock import RunLock
 from runs.loop import Timetable
 from runs.picture import draw
 from runs.progress import Progress, say
 from runs.record import Recorder
-from runs.rng import draw_seed, stream
-from runs.scores import human_normalised
+from runs.rng import stream
 from runs.signals import Stop
 
 MEASURED = ("eval", "probe", "snapshot", "record", "save")
 
 
 class Session:
-    """Owns everything of a run that is neither the environment nor the agent."""
+    """Owns everything of a run that is neither its world nor its agent."""
 
-    def __init__(self, settings: Settings, env: Env, agent: Learner, lock: RunLock, stop: Stop) -> None:
-        self.settings, self.run, self.env, self.agent = settings, settings.run, env, agent
+    def __init__(self, settings: Settings, world: World, agent: Learner, lock: RunLock, stop: Stop) -> None:
+        self.settings, self.run, self.world, self.agent = settings, settings.run, world, agent
         self.path, self.stop = lock.run_dir, stop
         self.fingerprint = fingerprint(str(agent.device))
         self.store = Store(lock, self.fingerprint)
@@ -41,7 +37,7 @@ class Session:
         self.probes = measurements()
         self.exact, self.reason = True, ""
         loaded = self.store.load()
-        self.now = self.load(loaded) if loaded else env.reset(draw_seed(stream(self.run.seed, "env")))
+        self.load(loaded) if loaded else world.begin()
         self.resumed = loaded is not None
         self.recorder = Recorder(self.path, loaded.extra["metrics"] if loaded else 0, self.step, lock.check)
         self.progress = Progress(self.run.steps, self.step)
@@ -55,10 +51,10 @@ class Session:
 
     def measure(self) -> None:
         """Everything due at this step, before any intervention of this step."""
-        for game in self.env.finished():
-            self.recorder.write(self.step, self.returns("train", np.array([game.score])) | {"length/train": game.steps})
-            self.agent.clock["episodes"] += 1
-            self.progress.remark(f"return {game.score:g}")
+        for row in self.world.news(self.agent):
+            self.recorder.write(self.step, row)
+            if "return/train" in row:
+                self.progress.remark(f"return {row['return/train']:g}")
         for event in self.agent.chain.drain():
             self.recorder.write(int(event.pop("step")), event)
         if self.table.due("eval", self.step) and not self.evaluate():
@@ -71,12 +67,6 @@ class Session:
         if self.table.due("record", self.step):
             self.recorder.write(self.step, self.row())
         self.progress.update(self.step)
-
-    def returns(self, kind: str, scores: np.ndarray) -> dict[str, float]:
-        """return/<kind>, and human-normalised where the game has scores."""
-        row = {f"return/{kind}": float(scores.mean())}
-        normalised = human_normalised(self.env.spec.name, row[f"return/{kind}"])
-        return row if normalised is None else row | {f"hns/{kind}": normalised}
 
     def row(self) -> dict[str, float]:
         """The means of the updates since the last row, and the speed."""
@@ -93,18 +83,12 @@ class Session:
         }
 
     def evaluate(self) -> bool:
-        """Whole games of the greedy policy on fresh environments, the same seeds every time; False if asked to stop."""
+        """False if asked to stop before the end."""
         self.progress.remark("evaluating")
-        rng = stream(self.run.seed, "eval")
-        games = examination(self.settings)
-        scores = play(lambda now: self.agent.act(now, rng, greedy=True), games, draw_seed(rng), lambda: bool(self.stop))
-        if scores is None:
-            return False
-        row = self.returns("eval", scores)
-        say(f"step {self.step:,}: return {row['return/eval']:g} over {len(scores)} games")
-        row |= {"return/eval/min": float(scores.min()), "return/eval/max": float(scores.max())}
-        self.recorder.write(self.step, row)
-        return True
+        row = self.world.evaluate(self.agent, lambda: bool(self.stop))
+        if row is not None:
+            self.recorder.write(self.step, row)
+        return row is not None
 
     def probe(self) -> dict[str, float]:
         """Every measurement on one batch; reads only, draws from a stream of this step."""
@@ -119,18 +103,21 @@ class Session:
         if self.run.snapshot_optim == "no":
             parts = {name: {**part, "opt": {}} for name, part in parts.items()}
         rng = stream(self.run.seed, "probe", "snapshot", self.step)
-        replay = self.agent.replay.excerpt(snapshot.TRANSITIONS, rng, self.agent.learn.n_step, self.agent.learn.gamma)
-        state = {"config": self.settings.saved(), "clock": dict(self.agent.clock), "parts": parts}
+        replay = self.agent.replay.excerpt(snapshot.TRANSITIONS, rng, self.agent.rl.n_step, self.agent.rl.gamma)
+        state = {
+            "config": self.settings.saved(),
+            "clock": dict(self.agent.clock),
+            "parts": parts,
+            "seen": self.agent.statistics(),
+        }
         snapshot.save(self.path, self.step, state, replay)
 
     # ---- saving
 
     def state_dict(self) -> dict[str, Any]:
-        now = {name: np.array(x) for name, x in self.now._asdict().items()}
         return {
             "agent": self.agent.state_dict(),
-            "env": self.env.state_dict(),
-            "now": now,
+            "world": self.world.state_dict(),
             "table": self.table.state_dict(),
         }
 
@@ -142,7 +129,7 @@ class Session:
         state, cursor = self.state_dict(), self.recorder.flush()
         self.store.save(state, self.agent.replay.logs(), self.agent.clock, {"metrics": cursor}, self.exact, self.reason)
 
-    def load(self, loaded: Loaded) -> dm_env.TimeStep:
+    def load(self, loaded: Loaded) -> None:
         """The state of a checkpoint into fresh objects; refused unless they then have the same digest."""
         for note in loaded.notes:
             say(note)
@@ -155,8 +142,7 @@ class Session:
             self.agent.load_state_dict(state["agent"])
             for name, log in self.agent.replay.logs().items():
                 loaded.restore(name, log)
-            self.env.load_state_dict(state["env"])
-            self.now = dm_env.TimeStep(**state["now"])
+            self.world.load_state_dict(state["world"])
         except (KeyError, TypeError, ValueError) as error:
             raise Damaged(f"{self.path} holds the checkpoint of another agent or version: {error}") from error
         if pack.digest({**self.state_dict(), "table": state["table"]}) != loaded.digest:
@@ -164,7 +150,6 @@ class Session:
                 f"{self.path}: the state read is not the state saved; use the version that wrote it or a new --out"
             )
         self.table.load_state_dict(state["table"], self.step)
-        return self.now
 
     def wreck(self, error: NotFinite) -> None:
         """The last good state as a checkpoint, the batch that broke it aside."""
@@ -177,6 +162,8 @@ class Session:
 
     def finish(self) -> Path:
         """The picture and the mark that the run is done."""
+        for row in self.world.closing():
+            self.recorder.write(self.step, row)
         picture = draw(self.path)
         directory.mark_done(self.path, self.agent.clock)
         return picture

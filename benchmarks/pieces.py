@@ -18,7 +18,6 @@ from agents.dqn import DQN, DQNConfig
 from agents.flags import parse
 from agents.session import Session
 from runs.lock import RunLock
-from runs.loop import interact
 from runs.signals import Stop
 
 
@@ -42,8 +41,9 @@ def peak() -> float:
 def update() -> dict[str, float]:
     """DQN's update on 84x84 images, batch 32, beside the time its FLOPs take at the peak of a matrix product."""
     settings = parse("dqn", DQNConfig, ["--env=Pong", "--warmup=200", "--capacity=2k"])
-    env, agent = build(DQN, settings)
-    for _ in interact(agent, env, env.reset(0)):
+    world, agent = build(DQN, settings)
+    world.begin()
+    for _ in world.loop(agent):
         if agent.clock["steps"] >= 300:
             break
     for _ in range(5):
@@ -87,13 +87,13 @@ def overhead() -> dict[str, float]:
     with TemporaryDirectory() as scratch:
         os.environ.setdefault("COLUMNS", "100")
         settings = parse("dqn", DQNConfig, ["--env=Pong", "--warmup=100", "--capacity=2k", f"--out={scratch}/run"])
-        env, agent = build(DQN, settings)
+        world, agent = build(DQN, settings)
         with (
             RunLock(Path(scratch) / "run") as lock,
             Stop() as stop,
-            Session(settings, env, agent, lock, stop) as session,
+            Session(settings, world, agent, lock, stop) as session,
         ):
-            steps = iter(interact(agent, env, session.now))
+            steps = iter(world.loop(agent))
             for _ in range(400):
                 next(steps)
             idle = seconds(session.measure, 20, repeat=1_000)

@@ -10,6 +10,7 @@ frame, 8 s for the longest game of 108,000 frames.
 """
 
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Protocol
 
@@ -28,7 +29,7 @@ NOOP, FIRE = 0, 1
 
 
 class Emulator(Protocol):
-    """What a game needs of a console. `actions` are the codes of the minimal set, `shape` is the screen's, [H, W]."""
+    """What a game needs of a console. `actions` are the codes of ALE's actions, `shape` is the screen's, [H, W]."""
 
     actions: list[int]
     shape: tuple[int, int]
@@ -50,9 +51,10 @@ class Emulator(Protocol):
 
 
 class Console:
-    """An Emulator that plays one ROM of the wheel."""
+    """An Emulator that plays one ROM of the wheel, in a game mode and difficulty of its own (None: ALE's default) and
+    with the actions that do something in it, or with all 18."""
 
-    def __init__(self, rom: str) -> None:
+    def __init__(self, rom: str, mode: int | None = None, difficulty: int | None = None, full: bool = False) -> None:
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
         path = roms.get_rom_path(rom)
         if path is None:
@@ -60,13 +62,17 @@ class Console:
         self._rom, self._ale = path, ale_py.ALEInterface()
         self._ale.setFloat("repeat_action_probability", 0.0)
         self.over, self.lives, self.screen = self._ale.game_over, self._ale.lives, self._ale.getScreenGrayscale
+        self._mode, self._difficulty = mode, difficulty
         self.seed(0)
-        self.actions = [action.value for action in self._ale.getMinimalActionSet()]
+        actions = self._ale.getLegalActionSet() if full else self._ale.getMinimalActionSet()
+        self.actions = [action.value for action in actions]
         self.shape = self._ale.getScreenDims()
 
     def seed(self, seed: int) -> None:
         self._ale.setInt("random_seed", seed % 2**31)
-        self._ale.loadROM(self._rom)  # ALE reads its seed only here
+        self._ale.loadROM(self._rom)  # ALE reads its seed only here, and forgets mode and difficulty
+        self._switch("mode", self._mode, self._ale.getAvailableModes(), self._ale.setMode)
+        self._switch("difficulty", self._difficulty, self._ale.getAvailableDifficulties(), self._ale.setDifficulty)
         self.reset()
 
     def reset(self) -> None:
@@ -87,6 +93,14 @@ class Console:
         self._ale.restoreState(ale_py.ALEState(self._start))
         for action in self._played:
             self._ale.act(action)
+
+    def _switch(self, what: str, value: int | None, known: list[int], switch: Callable[[int], None]) -> None:
+        """Turn a switch of the console; it takes effect at the next reset."""
+        if value is None:
+            return
+        if value not in known:
+            raise ValueError(f"{self._rom.stem} has no {what} {value}; it has {', '.join(map(str, known))}")
+        switch(value)
 
 
 def plain(name: str) -> str:

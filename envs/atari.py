@@ -39,6 +39,8 @@ class AtariSettings:
     """Emulator frames per agent step (Mnih et al. 2015)"""
     max_frames: Count = 108_000
     """Emulator frames after which a game is cut off, with discount 1: 30 minutes of play (Machado et al. 2018)"""
+    full_actions: bool = False
+    """All 18 actions instead of the game's own (Machado et al. 2018 advise it; sequences of games always have them)"""
 
 
 class AtariGame:

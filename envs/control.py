@@ -1,16 +1,21 @@
-"""gymnasium's small environments (Towers et al. 2024, arXiv:2407.17032) behind one adapter, saved exactly."""
+"""gymnasium's environments (Towers et al. 2024, arXiv:2407.17032) behind one adapter, saved exactly; the small ones by
+name. Continuous actions lie in [-1, 1] and are rescaled to the environment's own bounds, as in jaxrl."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete
+from gymnasium.wrappers import RescaleAction
 
 from envs.ale import plain
 from envs.spec import EnvSpec, Tally
+
+if TYPE_CHECKING:
+    from envs.physics import Physics
 
 NAMES = (
     "Acrobot",
@@ -44,14 +49,16 @@ class GymGame:
     """A gymnasium environment as a Game. Discrete observations become one-hot float32 vectors."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
-        self.env = env
-        assert env.spec is not None and isinstance(env.action_space, Discrete | Box)
-        self.spec = EnvSpec(env.spec.id, _box(env.observation_space), env.action_space)
+        assert env.spec is not None
+        self.env, action = _rescaled(env)
+        self.spec = EnvSpec(env.spec.id, _box(env.observation_space), action)
+        self._physics = _physics(env.unwrapped)
         self._tally = Tally()
+        self._born = self.state_dict()
 
     def seed(self, seed: int) -> None:
+        self.load_state_dict(self._born)
         self.env.unwrapped.np_random = np.random.Generator(np.random.PCG64(seed))  # what its own reset(seed) does
-        self._tally.over = True
 
     def reset(self, obs: np.ndarray) -> None:
         self._write(self.env.reset()[0], obs)
@@ -70,16 +77,17 @@ class GymGame:
     def state_dict(self) -> dict[str, Any]:
         return {
             "rng": self.env.unwrapped.np_random.bit_generator.state,
-            "layers": {str(i): _attributes(layer) for i, layer in enumerate(_layers(self.env))},
+            "layers": {str(i): attributes(layer) for i, layer in enumerate(_layers(self.env))},
+            "physics": self._physics.state_dict() if self._physics else None,
             "tally": asdict(self._tally),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.env.unwrapped.np_random.bit_generator.state = state["rng"]
         for i, layer in enumerate(_layers(self.env)):
-            for stale in _attributes(layer):
-                del vars(layer)[stale]
-            vars(layer).update({key: _decode(value) for key, value in state["layers"][str(i)].items()})
+            put_back(layer, state["layers"][str(i)])
+        if self._physics:
+            self._physics.load_state_dict(state["physics"])
         self._tally = Tally(**state["tally"])
 
     def _write(self, value: Any, obs: np.ndarray) -> None:
@@ -102,6 +110,27 @@ def _box(space: gym.Space[Any]) -> Box:
     return Box(space.low.astype(np.float32), space.high.astype(np.float32), dtype=np.float32)
 
 
+def _rescaled(env: gym.Env[Any, Any]) -> tuple[gym.Env[Any, Any], Discrete | Box]:
+    """The environment and the actions it takes: Discrete, or [-1, 1] of any dimension."""
+    space = env.action_space
+    if isinstance(space, Discrete):
+        return env, space
+    if not (isinstance(space, Box) and np.isfinite([space.low, space.high]).all()):
+        raise ValueError(f"the actions of {env.unwrapped} are {space}; only Discrete and a bounded Box can be played")
+    unit = Box(-1, 1, space.shape, np.float32)
+    return (env if space == unit else RescaleAction(env, np.float32(-1), np.float32(1))), unit
+
+
+def _physics(env: gym.Env[Any, Any]) -> "Physics | None":
+    """What MuJoCo holds of the environment, if it is one of MuJoCo's."""
+    data = getattr(env, "data", None)
+    if not type(data).__module__.startswith("mujoco."):
+        return None
+    from envs.physics import Physics
+
+    return Physics(env.get_wrapper_attr("model"), data)
+
+
 def _layers(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
     """The wrappers from the outermost inwards, then the environment itself."""
     while isinstance(env, gym.Wrapper):
@@ -110,10 +139,17 @@ def _layers(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
     yield env
 
 
-def _attributes(layer: gym.Env[Any, Any]) -> dict[str, Any]:
-    """Every plain attribute of one layer, encoded: numbers, strings, arrays and tuples of them; spaces, tables, lists
-    of constants and the like are what the constructor makes."""
-    return {key: _encode(value) for key, value in vars(layer).items() if _is_plain(value)}
+def attributes(thing: object) -> dict[str, Any]:
+    """Every plain attribute, encoded: numbers, strings, arrays and tuples of them; spaces, tables, lists of constants
+    and the like are what the constructor makes."""
+    return {key: _encode(value) for key, value in vars(thing).items() if _is_plain(value)}
+
+
+def put_back(thing: object, saved: dict[str, Any]) -> None:
+    """The inverse of `attributes`; a plain attribute that was not saved did not exist."""
+    for stale in attributes(thing):
+        del vars(thing)[stale]
+    vars(thing).update({key: _decode(value) for key, value in saved.items()})
 
 
 def _is_plain(value: Any) -> bool:

@@ -20,11 +20,13 @@ class EnvSpec:
 
 
 class Finished(NamedTuple):
-    """A whole game that ended: raw, unclipped score and length in agent steps (life losses do not end a game)."""
+    """A whole game that ended: raw, unclipped score and length in agent steps (life losses do not end a game).
+    task counts the visits of a sequence: the game was of tasks[task % T]."""
 
     env: int
     score: float
     steps: int
+    task: int = 0
 
 
 class Env(Protocol):
@@ -37,6 +39,16 @@ class Env(Protocol):
 
     spec: EnvSpec
     num_envs: int
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the sequence of T tasks; one name where there is no sequence."""
+        ...
+
+    @property
+    def task(self) -> int:
+        """How often the task has changed, in the environment where it is the least: all have begun tasks[task % T]."""
+        ...
 
     def reset(self, seed: int) -> dm_env.TimeStep: ...
     def step(self, action: np.ndarray) -> dm_env.TimeStep: ...

@@ -1,4 +1,4 @@
-"""Games small enough to check by hand: a chain with a known Q*, catch with lives (after bsuite), a counter."""
+"""Games small enough to check by hand: a chain with a known Q*, catch with lives (after bsuite), a counter, a reach."""
 
 from dataclasses import asdict
 from typing import Any
@@ -157,7 +157,45 @@ class Counter:
         self._game, self._tally = state["game"], Tally(**state["tally"])
 
 
-NAMES = ("toy:catch", "toy:chain", "toy:counter", "toy:lives")
+class Reach:
+    """A point x on a line, float32 [1]. An action a in [-1, 1] moves it by 0.2 a and pays -|x|, after the move; a game
+    starts evenly in [-1, 1], truly ends where |x| >= 1.5 and is cut off after 12 steps."""
+
+    PACE, EDGE, LIMIT = 0.2, 1.5, 12
+
+    def __init__(self) -> None:
+        self.spec = EnvSpec("toy:reach", Box(-2, 2, (1,), np.float32), Box(-1, 1, (1,), np.float32))
+        self._rng = np.random.Generator(np.random.PCG64(0))
+        self._x, self._tally = 0.0, Tally()
+
+    def seed(self, seed: int) -> None:
+        self._rng = np.random.Generator(np.random.PCG64(seed))
+        self._tally.over = True
+
+    def reset(self, obs: np.ndarray) -> None:
+        self._x, self._tally = float(self._rng.uniform(-1, 1)), Tally(over=False)
+        obs[0] = self._x
+
+    def step(self, action: np.ndarray, obs: np.ndarray) -> tuple[float, float, bool]:
+        self._x += self.PACE * min(max(float(action[0]), -1.0), 1.0)
+        obs[0] = self._x
+        fell = abs(self._x) >= self.EDGE
+        self._tally.add(-abs(self._x), fell or self._tally.steps + 1 >= self.LIMIT)
+        return -abs(self._x), float(not fell), self._tally.over
+
+    def finished(self) -> tuple[float, int] | None:
+        return self._tally.finished()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"x": self._x, "rng": self._rng.bit_generator.state, "tally": asdict(self._tally)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._x, self._tally = state["x"], Tally(**state["tally"])
+        self._rng.bit_generator.state = state["rng"]
+
+
+SIMPLE: dict[str, type[Chain | Counter | Reach]] = {"toy:chain": Chain, "toy:counter": Counter, "toy:reach": Reach}
+NAMES = tuple(sorted((*SIMPLE, "toy:catch", "toy:lives")))
 
 
 def canonical(name: str) -> str | None:
@@ -167,8 +205,6 @@ def canonical(name: str) -> str | None:
 
 def make_toy(name: str) -> Game:
     """A toy by its canonical name. toy:lives is catch with two lives: lost lives, ends and time limits in 35 steps."""
-    if name == "toy:chain":
-        return Chain()
-    if name == "toy:counter":
-        return Counter()
+    if name in SIMPLE:
+        return SIMPLE[name]()
     return Catch(name, lives=2 if name == "toy:lives" else 1)

@@ -55,6 +55,22 @@ class Network(nn.Module, ABC):
     def layers(self) -> list[Layer]:
         """Every hidden unit that has private consumers, in the order of the forward pass; never the output layer."""
 
+    def shared(self) -> list[Writer]:
+        """Every writer whose units have no private consumers: those of a residual stream. They are never recycled."""
+        return []
+
+
+class Torso(nn.Module, ABC):
+    """A piece of a network, between its input and whoever reads it."""
+
+    @abstractmethod
+    def layers(self, prefix: str, readers: list[Writer], width: int = 1) -> list[Layer]:
+        """Its private units; the last ones, if they are private, are read by `readers` through `width` columns each."""
+
+    def shared(self) -> list[Writer]:
+        """As Network.shared."""
+        return []
+
 
 @contextmanager
 def watch(layers: Sequence[Layer]) -> Iterator[dict[str, Tensor]]:

@@ -5,9 +5,9 @@ from math import inf
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from nets.anatomy import Layer, Writer
+from nets.anatomy import Layer, Torso, Writer
 from nets.layers import Activation, Block, Conv2d, Init, Linear, Norm
 from runs.units import broken
 
@@ -29,7 +29,7 @@ class NetConfig:
     padding: Literal["valid", "same"] = "valid"
     """Of the convolutions: valid leaves 7x7 positions (Nature, dqn_zoo), same leaves 11x11 (Dopamine)"""
     init: Init = "torch"
-    """torch: U(+-1/sqrt(fan_in)) for weights and biases (Nature, dqn_zoo); xavier: with zero bias (Dopamine)"""
+    """torch: U(+-1/sqrt(fan_in)) with biases (Nature, dqn_zoo); zero biases: xavier (Dopamine), orthogonal (jaxrl)"""
 
     def problems(self) -> list[str]:
         rules = {
@@ -42,7 +42,7 @@ class NetConfig:
         return max(1, round(n * self.width))
 
 
-class Chain(nn.Module):
+class Chain(Torso):
     """Blocks in a row, named in the order of the forward pass."""
 
     def __init__(self, blocks: dict[str, Block]) -> None:

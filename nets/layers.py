@@ -8,14 +8,22 @@ from torch import Tensor, nn
 
 from nets.anatomy import Edge, Layer, Writer
 
-Init = Literal["torch", "xavier"]
+Init = Literal["torch", "xavier", "orthogonal", "he"]
+GAIN = 2**0.5  # of orthogonal, as jaxrl
 Norm = Literal["none", "layer"]
 Activation = Literal["relu", "leaky_relu", "crelu", "tanh"]
 
 
-def initialise(layer: "Linear | Conv2d") -> None:
-    """xavier: Glorot uniform and zero bias, as Dopamine. torch: U(+-1/sqrt(fan_in)) for both, as Nature and dqn_zoo."""
-    nn.init.xavier_uniform_(layer.weight)
+def initialise(layer: "Linear | Conv2d", gain: float = GAIN) -> None:
+    """xavier: Glorot uniform, as Dopamine; orthogonal: with a gain, as jaxrl; he: N(0, 2/fan_in). Biases are zero.
+    The fourth law, torch, is the layer's own: U(+-1/sqrt(fan_in)) for weights and biases, as Nature and dqn_zoo."""
+    match layer.init:
+        case "xavier":
+            nn.init.xavier_uniform_(layer.weight)
+        case "orthogonal":
+            nn.init.orthogonal_(layer.weight, gain)
+        case "he":
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
 
@@ -23,12 +31,12 @@ def initialise(layer: "Linear | Conv2d") -> None:
 class Linear(Writer, nn.Linear):
     """x: [B, in] -> [B, out]."""
 
-    def __init__(self, inputs: int, units: int, init: Init = "torch") -> None:
-        self.init = init
+    def __init__(self, inputs: int, units: int, init: Init = "torch", gain: float = GAIN) -> None:
+        self.init, self.gain = init, gain
         super().__init__(inputs, units)
 
     def reset_parameters(self) -> None:
-        initialise(self) if self.init == "xavier" else super().reset_parameters()
+        super().reset_parameters() if self.init == "torch" else initialise(self, self.gain)
 
 
 class Conv2d(Writer, nn.Conv2d):
@@ -42,7 +50,7 @@ class Conv2d(Writer, nn.Conv2d):
         self.size = (size + total - kernel) // stride + 1  # H' = W'
 
     def reset_parameters(self) -> None:
-        initialise(self) if self.init == "xavier" else super().reset_parameters()
+        super().reset_parameters() if self.init == "torch" else initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
         before, after = self.margin

@@ -32,11 +32,16 @@ class Replay(Protocol):
     def sample(
         self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99, out: Batch | None = None
     ) -> Batch:
-        """`size` transitions of up to n steps, on the CPU; into `out` if given, which the next call may overwrite."""
+        """A minibatch of `size` transitions of up to n steps to learn from, on the CPU; into `out` if given, which the
+        next call may overwrite. obs and next_obs may share memory: nobody writes into them."""
         ...
 
-    def buffer(self, size: int) -> Batch:
-        """A Batch to pass as `out`."""
+    def peek(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> Batch:
+        """`size` transitions, each as likely as any other, in memory of their own; moves nothing but rng."""
+        ...
+
+    def buffer(self, size: int, n: int = 0) -> Batch:
+        """A Batch to pass as `out` with this n; 0 for any."""
         ...
 
     def excerpt(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -15,3 +16,9 @@ class Batch(NamedTuple):
     next_obs: Tensor  # [B, *O]
     weight: Tensor  # [B] float32: importance weight, 1 for uniform sampling
     index: Tensor  # type: ignore[assignment]  # [B] int64: where it lies in its replay (hides tuple.index)
+
+
+def labelled(inputs: Tensor, labels: Tensor) -> Batch:
+    """Examples as a Batch: inputs [B, *O] are obs, labels [B] are action; rewards and discounts are 0."""
+    zero, size = torch.zeros(len(labels)), len(labels)
+    return Batch(inputs, labels, zero, zero, inputs, torch.ones(size), torch.arange(size))

@@ -12,17 +12,23 @@ from replay.nstep import windows
 from replay.ring import Keys, Ring
 
 
-def buffer(ring: Ring, size: int) -> Batch:
-    """An empty Batch of B = size for `gather` to fill, again and again."""
-    stack = (ring.stack,) if ring.stack else ()
-    obs = np.empty((size, *stack, *ring.frame.shape[1:]), ring.frame.dtype)
+def buffer(ring: Ring, size: int, n: int = 0) -> Batch:
+    """An empty Batch of B = size for `gather` to fill, again and again: for this n, 0 for any. A stack moves on by one
+    frame a step, so for n = 1 obs and next_obs overlap: views of stack + 1 frames, of which each is copied once."""
+    frame = ring.frame.shape[1:]
+    if ring.stack and n == 1:
+        frames = torch.from_numpy(np.empty((size, ring.stack + 1, *frame), ring.frame.dtype))
+        obs, next_obs = frames[:, :-1], frames[:, 1:]
+    else:
+        shape = (size, ring.stack, *frame) if ring.stack else (size, *frame)
+        obs, next_obs = (torch.from_numpy(np.empty(shape, ring.frame.dtype)) for _ in range(2))
     action = np.empty((size, *ring.action.shape[1:]), np.int64 if ring.action.dtype.kind in "iu" else np.float32)
     return Batch(
-        obs=torch.from_numpy(obs),
+        obs=obs,
         action=torch.from_numpy(action),
         reward=torch.empty(size),
         discount=torch.empty(size),
-        next_obs=torch.from_numpy(np.empty_like(obs)),
+        next_obs=next_obs,
         weight=torch.empty(size),
         index=torch.empty(size, dtype=torch.int64),
     )
@@ -37,10 +43,15 @@ def opaque(array: np.ndarray, lead: int) -> np.ndarray:
 def gather(ring: Ring, keys: Keys, n: int, gamma: float, out: Batch) -> Batch:
     """The transitions that start at keys [B], written into out; all weights 1."""
     window = windows(ring, keys, n, gamma)
-    planes = ring.planes(np.concatenate([keys, window.last]))  # [2B, stack]
-    frames, lead = opaque(ring.frame, 1), planes.ndim
-    np.take(frames, planes[: len(keys)], out=opaque(out.obs.numpy(), lead), mode="clip")
-    np.take(frames, planes[len(keys) :], out=opaque(out.next_obs.numpy(), lead), mode="clip")
+    planes, frames = ring.planes(np.stack([keys, window.last])), opaque(ring.frame, 1)  # [2, B, stack]
+    if out.next_obs.data_ptr() - out.obs.data_ptr() == frames.itemsize:  # overlapping, by one frame
+        if n != 1:
+            raise ValueError(f"this buffer is for n = 1, not {n}; make it with buffer(size, n)")
+        both = out.obs.as_strided((len(keys), ring.stack + 1, *out.obs.shape[2:]), out.obs.stride()).numpy()
+        np.take(frames, np.hstack([planes[0], planes[1, :, -1:]]), out=opaque(both, 2), mode="clip")
+    else:
+        for slots, obs in zip(planes, (out.obs, out.next_obs), strict=True):
+            np.take(frames, slots, out=opaque(obs.numpy(), slots.ndim), mode="clip")
     out.action.numpy()[...] = ring.action[ring.slots(keys + ring.num_envs)]
     out.reward.numpy()[...] = window.reward
     out.discount.numpy()[...] = window.discount

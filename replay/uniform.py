@@ -51,9 +51,12 @@ class Uniform:
         out = self.buffer(len(index)) if out is None else out
         return gather(self.ring, index, n, gamma, out)
 
-    def buffer(self, size: int) -> Batch:
+    def peek(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> Batch:
+        return self.gather(draw(self.ring, size, rng), n, gamma)
+
+    def buffer(self, size: int, n: int = 0) -> Batch:
         """A Batch to pass as `out`, so that sampling allocates nothing of its size."""
-        return buffer(self.ring, size)
+        return buffer(self.ring, size, n)
 
     def excerpt(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> dict[str, np.ndarray]:
         """A sample with each frame once, to be stored; `restore_excerpt` makes it a Batch."""

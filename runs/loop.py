@@ -9,19 +9,14 @@ import numpy as np
 from runs.units import Period
 
 
-class Memory(Protocol):
-    def add(self, now: dm_env.TimeStep, action: np.ndarray, then: dm_env.TimeStep) -> None: ...
-
-
 class Actor(Protocol):
     """What the loop needs of an agent."""
 
     clock: dict[str, int]
     rng: dict[str, np.random.Generator]
 
-    @property
-    def replay(self) -> Memory: ...
     def act(self, now: dm_env.TimeStep, rng: np.random.Generator) -> np.ndarray: ...
+    def remember(self, now: dm_env.TimeStep, action: np.ndarray, then: dm_env.TimeStep) -> None: ...
 
 
 class World(Protocol):
@@ -40,7 +35,7 @@ def interact(agent: Actor, env: World, now: dm_env.TimeStep, resumed: bool = Fal
     while True:
         action = agent.act(now, agent.rng["act"])
         then = env.step(action)
-        agent.replay.add(now, action, then)
+        agent.remember(now, action, then)
         agent.clock["steps"] += int(np.count_nonzero(then.step_type != dm_env.StepType.FIRST))
         now = then
         yield now

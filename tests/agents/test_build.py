@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.build import build, device, examination, memory
+from agents.arena import memory
+from agents.build import build, device
 from agents.dqn import DQN
 from agents.estimate import outlook
 from envs.make import make_env
@@ -28,20 +29,8 @@ def test_actions_of_pendulum_are_kept_as_they_are():
 
 
 def test_each_environment_has_its_place():
-    env, agent = build(DQN, parsed("--num-envs=3"))
-    assert (env.num_envs, agent.replay.ring.num_envs) == (3, 3)
-
-
-def test_an_examination_has_a_game_for_each_episode():
-    assert examination(parsed("--eval-episodes=7", "--num-envs=2")).num_envs == 7
-
-
-def test_a_lost_life_never_ends_a_game_of_an_examination(monkeypatch):
-    seen = []
-    monkeypatch.setattr("agents.build.make_env", lambda name, n, game: seen.append((n, game)))
-    examination(parsed("--eval-episodes=2", "--life-loss", "--noops=30"))
-    ((games, settings),) = seen
-    assert (games, settings.life_loss, settings.noops) == (2, False, 30)
+    arena, agent = build(DQN, parsed("--num-envs=3"))
+    assert (arena.env.num_envs, agent.replay.ring.num_envs) == (3, 3)
 
 
 def test_auto_is_a_gpu_where_there_is_one(monkeypatch):
@@ -66,12 +55,12 @@ def test_a_device_that_does_not_exist_is_refused(name):
 
 def test_the_outlook_moves_no_bit():
     settings = parsed("--steps=100", "--reset-every=50")
-    env, agent = build(DQN, settings)
-    walked(env, agent, 40)
+    world, agent = build(DQN, settings)
+    walked(world.env, agent, 40)
     before = pack.digest(agent.state_dict())
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    outlook(settings, agent, Path("here"))
+    outlook(settings, world, agent, Path("here"))
     assert pack.digest(agent.state_dict()) == before
     assert torch.equal(torch.get_rng_state(), state)
     assert all(p.grad is None or p.grad.isfinite().all() for p in agent.parts["q"].trainable)
@@ -79,8 +68,7 @@ def test_the_outlook_moves_no_bit():
 
 def test_the_outlook_says_who_where_and_how_much():
     settings = parsed("--steps=100", "--reset-every=50", "--redo-every=50")
-    agent = build(DQN, settings)[1]
-    first, second, third = outlook(settings, agent, Path("here")).splitlines()
+    first, second, third = outlook(settings, *build(DQN, settings), Path("here")).splitlines()
     assert first.startswith("dqn on toy:chain, preset none, redo, reset interventions, ")
     assert second.startswith("starting of 100 steps: about ")
     assert third == "run here"
@@ -88,14 +76,14 @@ def test_the_outlook_says_who_where_and_how_much():
 
 def test_the_outlook_of_a_run_in_progress_says_where_it_continues():
     settings = parsed("--steps=100")
-    env, agent = build(DQN, settings)
-    walked(env, agent, 40)
-    assert "\ncontinuing at step 40 of 100 steps: about " in outlook(settings, agent, Path("here"))
+    world, agent = build(DQN, settings)
+    walked(world.env, agent, 40)
+    assert "\ncontinuing at step 40 of 100 steps: about " in outlook(settings, world, agent, Path("here"))
 
 
 @pytest.mark.parametrize(("envs", "capacity", "gigabytes"), [(1, "1M", "7.1"), (4, "1M", "7.1"), (1, "100k", "0.71")])
 def test_the_outlook_names_the_memory_of_atari(envs, capacity, gigabytes, monkeypatch):
-    monkeypatch.setattr("agents.estimate.step_seconds", lambda settings, agent: 1.0)
+    monkeypatch.setattr("agents.estimate.step_seconds", lambda world, agent: 1.0)
     flags = ("--env=Pong", f"--capacity={capacity}", f"--num-envs={envs}", "--steps=50M", "--width=0.1")
     settings = parsed(*flags)
-    assert f"the replay grows to {gigabytes} GB" in outlook(settings, build(DQN, settings)[1], Path("here"))
+    assert f"the replay grows to {gigabytes} GB" in outlook(settings, *build(DQN, settings), Path("here"))

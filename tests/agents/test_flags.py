@@ -87,10 +87,10 @@ def test_values_of_a_file_read_as_typed(toml):
         "--env=Pong",
         toml('steps = "100k"\nlife_loss = true\nhidden = [64, 32]\nwarmup = 500\ntarget_every = "1k:updates"\nlr = 1'),
     )
-    assert (settings.run.steps, settings.config.learn.warmup) == (100_000, 500)
+    assert (settings.run.steps, settings.config.rl.warmup) == (100_000, 500)
     assert settings.game.life_loss is True
     assert settings.config.net.hidden == (64, 32)
-    assert settings.config.learn.target_every == Period(1000, "updates")
+    assert settings.config.rl.target_every == Period(1000, "updates")
     assert settings.config.learn.optim.lr == 1.0
 
 
@@ -128,7 +128,7 @@ def test_values_are_spelled_as_a_command_line(values, line):
 
 def test_every_problem_of_a_line_is_told_at_once():
     found = problems(read("--env=toy:chain", "--gamma=3", "--width=0", "--epsilon-final=2", "--seed=-1", "--lr=0"))
-    assert [line.split()[0] for line in found] == ["seed", "epsilon_final", "gamma", "lr", "width"]
+    assert [line.split()[0] for line in found] == ["seed", "epsilon_final", "lr", "gamma", "width"]
 
 
 @pytest.mark.parametrize("name", ["eval_every", "probe_every", "save_every", "snapshot_every", "record_every"])

@@ -35,8 +35,8 @@ def told():
 
 
 def test_flags_are_grouped_by_what_they_belong_to(told):
-    agent = ["agent", "agent.learn", "agent.learn.optim", "agent.net"]
-    assert [g for g in told if told[g]] == ["", "run", "game", *agent, "optreset", "redo", "reset", "shrink"]
+    agent = ["agent", "agent.learn", "agent.learn.optim", "agent.rl", "agent.net"]
+    assert [g for g in told if told[g]] == ["", "run", "game", "tasks", *agent, "optreset", "redo", "reset", "shrink"]
     assert "--lr" in told["agent.learn.optim"]
     assert "--reset-groups" in told["reset"]
 

@@ -63,7 +63,7 @@ def test_updates_equal_plain_torch(env, width, double, loss, clip):
     rng = deepcopy(learner.rng["replay"])
     values = []
     for _ in range(5):
-        values.append(update(q, slow, opt, learner.sample(16, rng), double, loss, clip))
+        values.append(update(q, slow, opt, learner.replay.sample(16, rng, 2, 0.99), double, loss, clip))
         learner.update()
     for p, r in zip(part.net.parameters(), q.parameters(), strict=True):
         torch.testing.assert_close(p.detach(), r.detach(), rtol=1e-5, atol=1e-5)

@@ -4,8 +4,8 @@ import dm_env
 import numpy as np
 import torch
 
-from agents.build import memory
-from agents.config import LearnConfig
+from agents.arena import memory
+from agents.config import LearnConfig, RLConfig
 from agents.dqn import DQN, DQNConfig
 from agents.flags import Settings, parse
 from agents.main import run
@@ -26,11 +26,11 @@ LINE = (
 def agent(env="toy:chain", num_envs=1, learn=None, optim=None, net=None, methods=(), seed=0, **options):
     """(environment, DQN) without a command line."""
     world = make_env(env, num_envs)
-    learn = LearnConfig(**{"warmup": 20, "capacity": 500, "batch_size": 8, **(learn or {})})
-    learn = LearnConfig(**{**vars(learn), "optim": OptimConfig(**{"lr": 1e-3, **(optim or {})})})
-    config = DQNConfig(learn=learn, net=NetConfig(**{"hidden": (8,), **(net or {})}), **options)
+    rl = {"warmup": 20, "capacity": 500, **(learn or {})}
+    learn = LearnConfig(rl.pop("batch_size", 8), OptimConfig(**{"lr": 1e-3, **(optim or {})}))
+    config = DQNConfig(learn=learn, rl=RLConfig(**rl), net=NetConfig(**{"hidden": (8,), **(net or {})}), **options)
     chain, cpu = Chain(methods), torch.device("cpu")
-    return world, DQN(world.spec, config, memory(world.spec, learn.capacity, num_envs), chain, seed, cpu)
+    return world, DQN(world.spec, config, memory(world.spec, config.rl.capacity, num_envs), chain, seed, cpu)
 
 
 def along(world, learner, steps, seed=0):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import ale_py
 import gymnasium as gym
 import numpy as np
+import pytest
 from dm_env import StepType
 
 from envs.ale import Console
@@ -63,3 +64,38 @@ def test_a_seed_reaches_ale_and_its_saved_state():
         states.append(console.state())
     assert console._ale.getInt("random_seed") == 6
     assert states[0] == states[1] != states[2]
+
+
+def test_a_switch_that_a_console_does_not_have_is_refused_with_those_it_has():
+    with pytest.raises(ValueError, match=r"^breakout has no mode 3; it has 0, 4, 8, "):
+        Console("breakout", mode=3)
+    with pytest.raises(ValueError, match=r"^breakout has no difficulty 2; it has 0, 1$"):
+        Console("breakout", difficulty=2)
+
+
+def test_a_seed_keeps_mode_and_difficulty():
+    console = Console("breakout", mode=4, difficulty=1)
+    console.seed(3)
+    now = console._ale.cloneState()
+    assert (now.getCurrentMode(), now.getDifficulty()) == (4, 1)
+
+
+def test_a_console_has_the_actions_of_its_game_or_all_18():
+    assert Console("breakout").actions == [0, 1, 3, 4]
+    assert Console("breakout", full=True).actions == list(range(18))
+
+
+def test_the_ball_of_breakout_can_be_steered_in_mode_4():
+    def screens(**switches):
+        console, shown = Console("breakout", **switches), np.zeros((80, 210, 160), np.uint8)
+        for screen in shown:
+            ram = console._ale.getRAM()
+            chase = 3 if ram[99] > ram[72] + 4 else 4  # the ball's column and the paddle's
+            console.act(chase if ram[101] else 1)
+            console.screen(screen)
+        return shown
+
+    plain, steered = screens(), screens(mode=4)
+    assert (plain == screens(mode=0)).all()
+    assert (plain[:60] == steered[:60]).all()
+    assert (plain[-1] != steered[-1]).any()  # the paddle has met the ball

@@ -93,7 +93,7 @@ def test_game_over_stops_the_skip_and_finishes_the_game(scripted):
     step(env)
     then = step(env)
     assert (then.step_type[0], then.discount[0], console.frame) == (StepType.LAST, 0, 6)
-    assert env.finished() == [(0, 12.0, 2)]
+    assert env.finished() == [(0, 12.0, 2, 0)]
     assert planes(step(env)) == [0, 0, 0, 10]
     assert console.games == 2
 
@@ -113,7 +113,7 @@ def test_the_time_limit_counts_emulator_frames_and_leaves_the_discount_alone(scr
     then = step(env)
     assert kinds == [StepType.MID, StepType.MID]
     assert (then.step_type[0], then.discount[0], console.frame) == (StepType.LAST, 1, 12)
-    assert env.finished() == [(0, 12.0, 3)]
+    assert env.finished() == [(0, 12.0, 3, 0)]
     assert planes(step(env)) == [0, 0, 0, 10]
     assert [int(step(env).step_type[0]) for _ in range(3)] == [StepType.MID, StepType.MID, StepType.LAST]
     assert console.games == 2
@@ -135,7 +135,7 @@ def test_the_time_limit_spans_lost_lives(scripted):
 def test_rewards_are_clipped_for_learning_and_scores_never_are(scripted, clip, learned):
     env, _ = env_of(scripted(over=8, reward=3.0), clip_reward=clip)
     assert [float(step(env).reward[0]) for _ in range(2)] == [learned, learned]
-    assert env.finished() == [(0, 24.0, 2)]
+    assert env.finished() == [(0, 24.0, 2, 0)]
 
 
 def test_negative_rewards_are_clipped_too(scripted):
@@ -213,7 +213,7 @@ def test_fire_and_the_next_action_are_pressed_for_a_step_each_at_every_first(scr
 def test_rewards_of_the_opening_presses_belong_to_the_score(scripted):
     env, _ = env_of(scripted(over=12, reward=1.0), fire=True)
     step(env)
-    assert env.finished() == [(0, 12.0, 1)]
+    assert env.finished() == [(0, 12.0, 1, 0)]
 
 
 def test_a_game_that_dies_in_its_opening_is_reported_one_step_later(scripted):

@@ -4,6 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from dm_env import StepType
+from gymnasium.spaces import Box
 from gymnasium.utils.env_checker import check_env
 
 from envs.batch import Games
@@ -65,8 +66,8 @@ def test_types_are_restored():
     assert [type(state), type(state[0]), resumed.env.unwrapped.low.dtype] == [tuple, np.float64, np.float32]
 
 
-@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "Taxi-v4"])
-def test_a_seed_gives_the_episodes_of_gymnasium(name):
+@pytest.mark.parametrize(("name", "bound"), [("CartPole-v1", 1), ("Pendulum-v1", 2), ("Taxi-v4", 1)])
+def test_a_seed_gives_the_episodes_of_gymnasium(name, bound):
     game, theirs = make_control(name), gym.make(name)
     obs = np.zeros(game.spec.observation.shape, np.float32)
     game.seed(5)
@@ -77,7 +78,38 @@ def test_a_seed_gives_the_episodes_of_gymnasium(name):
         assert (obs == (np.eye(500)[expected] if name == "Taxi-v4" else expected)).all()
         action = theirs.action_space.sample()
         expected, reward, terminated, truncated, _ = theirs.step(action)
-        assert game.step(action, obs) == (reward, float(not terminated), terminated or truncated)
+        assert game.step(action / bound, obs) == (reward, float(not terminated), terminated or truncated)
+
+
+@pytest.mark.parametrize("name", ids())
+def test_a_new_seed_in_mid_episode_is_a_fresh_game(played, name):
+    limited = lambda: Games([GymGame(gym.make(name, disable_env_checker=True, max_episode_steps=15))])
+    used = limited()
+    played(used, 7, seed=1)
+    assert played(used, 40, seed=2) == played(limited(), 40, seed=2)
+
+
+@pytest.mark.parametrize(("name", "bound"), [("Pendulum-v1", 2), ("MountainCarContinuous-v0", 1)])
+def test_actions_lie_in_the_unit_box_and_are_rescaled(name, bound):
+    game, seen = make_control(name), []
+    assert game.spec.action == Box(-1, 1, (1,), np.float32)
+    game.env.unwrapped.step = lambda action: (
+        seen.append(action) or ([0, 0, 0][: game.spec.observation.shape[0]], 0, 0, 0, {})
+    )
+    game.seed(0)
+    game.reset(obs := np.zeros(game.spec.observation.shape, np.float32))
+    for action in (-1, -0.5, 1):
+        game.step(np.full(1, action, np.float32), obs)
+    assert np.ravel(seen).tolist() == [-bound, -0.5 * bound, bound]
+
+
+def test_unbounded_actions_are_refused():
+    class Unbounded(gym.Env):
+        action_space, observation_space = Box(-np.inf, 1, (2,)), Box(0, 1, (1,))
+        spec = gym.spec("Pendulum-v1")
+
+    with pytest.raises(ValueError, match="only Discrete and a bounded Box can be played"):
+        GymGame(Unbounded())
 
 
 def test_a_fallen_pole_has_discount_0():

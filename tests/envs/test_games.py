@@ -121,7 +121,7 @@ def test_finished_games_are_told_once():
     env.reset(0)
     for _ in range(3):
         env.step(np.array([1, 1]))
-    assert env.finished() == [(0, 1.5, 3), (1, 1.5, 3)]
+    assert env.finished() == [(0, 1.5, 3, 0), (1, 1.5, 3, 0)]
     assert env.finished() == []
 
 
@@ -131,8 +131,8 @@ def test_finished_games_outlive_a_checkpoint():
     for _ in range(4):
         env.step(np.array([0, 1]))
     resumed.load_state_dict(env.state_dict())
-    assert resumed.finished() == [(1, 1.0, 4)]
-    assert [type(x) for x in env.finished()[0]] == [int, float, int]
+    assert resumed.finished() == [(1, 1.0, 4, 0)]
+    assert [type(x) for x in env.finished()[0]] == [int, float, int, int]
 
 
 def test_a_restored_game_at_last_begins_anew():

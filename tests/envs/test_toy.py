@@ -23,7 +23,7 @@ def test_four_steps_right_end_the_chain():
     env = make_env("toy:chain")
     assert env.reset(0).observation.tolist() == [[1, 0, 0, 0, 0]]
     assert rows(env, [1, 1, 1, 1]) == [(1, 0, 1)] * 3 + [(2, 1, 0)]
-    assert env.finished() == [(0, 1.0, 4)]
+    assert env.finished() == [(0, 1.0, 4, 0)]
 
 
 def test_the_left_end_of_the_chain_is_a_wall():
@@ -38,7 +38,7 @@ def test_the_chain_is_cut_off_after_20_steps():
     env = make_env("toy:chain")
     env.reset(0)
     assert rows(env, [0] * 20) == [(1, 0, 1)] * 19 + [(2, 0, 1)]
-    assert env.finished() == [(0, 0.0, 20)]
+    assert env.finished() == [(0, 0.0, 20, 0)]
 
 
 def test_the_chains_values_by_hand():
@@ -87,7 +87,7 @@ def test_a_paddle_that_follows_the_ball_plays_to_the_time_limit():
         seen.append((int(now.step_type[0]), float(now.reward[0]), float(now.discount[0])))
     assert [k for k, row in enumerate(seen, 1) if row[1] == 1] == [10, 20, 30]
     assert seen[-1] == (StepType.LAST, 0, 1)
-    assert env.finished() == [(0, 3.0, 35)]
+    assert env.finished() == [(0, 3.0, 35, 0)]
 
 
 def test_a_missed_ball_ends_catch():
@@ -95,7 +95,7 @@ def test_a_missed_ball_ends_catch():
     now = env.reset(0)
     away = 0 if column(now.observation[0, -1]) > 5 else 2
     assert rows(env, [away] * 10) == [(1, 0, 1)] * 9 + [(2, -1, 0)]
-    assert env.finished() == [(0, -1.0, 10)]
+    assert env.finished() == [(0, -1.0, 10, 0)]
 
 
 def test_with_lives_a_missed_ball_ends_the_episode_and_not_the_game():
@@ -146,3 +146,39 @@ def test_the_counter_ends_truly_and_by_time_in_turn():
     assert env.step(np.array([0])).observation.tolist() == [[0, 1]]
     assert rows(env, [0] * 7)[-1] == (2, 100, 1)
     assert [whole.steps for whole in env.finished()] == [11, 7]
+
+
+def pushed(env, force):
+    """(step type, reward, discount, x) after an action."""
+    now = env.step(np.array([[force]], np.float32))
+    return int(now.step_type[0]), float(now.reward[0]), float(now.discount[0]), float(now.observation[0, 0])
+
+
+def test_a_reach_moves_by_a_fifth_of_the_action_and_pays_its_distance():
+    env = make_env("toy:reach")
+    x = float(env.reset(0).observation[0, 0])
+    assert -1 <= x <= 1
+    for force, moved in ((0.5, 0.1), (-1.0, -0.2), (3.0, 0.2)):
+        x += moved
+        assert pushed(env, force) == (1, pytest.approx(-abs(x), abs=1e-6), 1, pytest.approx(x, abs=1e-6))
+
+
+def test_a_reach_truly_ends_at_the_edge():
+    env = make_env("toy:reach")
+    x = float(env.reset(0).observation[0, 0])
+    steps = int(np.ceil((1.5 - x) / 0.2))
+    told = [pushed(env, 1.0) for _ in range(steps)]
+    assert [row[::2] for row in told] == [(1, 1)] * (steps - 1) + [(2, 0)]
+    assert env.finished()[0].steps == steps
+
+
+def test_a_reach_is_cut_off_after_12_steps():
+    env = make_env("toy:reach")
+    env.reset(0)
+    assert [pushed(env, 0.0)[::2] for _ in range(12)] == [(1, 1)] * 11 + [(2, 1)]
+
+
+def test_reaches_start_evenly_on_both_sides():
+    starts = [float(make_env("toy:reach").reset(seed).observation[0, 0]) for seed in range(200)]
+    assert -1 <= min(starts) < -0.9 and 0.9 < max(starts) <= 1
+    assert abs(np.mean(starts)) < 0.12  # three standard errors

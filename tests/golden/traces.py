@@ -23,9 +23,9 @@ CASES = {
 
 def losses(name: str, env: str, flags: list[str]) -> list[float]:
     """The loss of every part at each of the first 200 updates."""
-    game, agent = taken(name, env, *flags)
+    world, agent = taken(name, env, *flags)
     row = []
-    for _ in interact(agent, game, game.reset(0)):
+    for _ in interact(agent, world.env, world.env.reset(0)):
         agent.chain.tick()
         while agent.owed() > 0:
             agent.update()

@@ -10,25 +10,26 @@ from pkgutil import iter_modules
 from typing import Any, get_args, get_origin, get_type_hints
 
 import agents
-from agents.build import build
+from agents.build import build, problems
 from agents.config import AgentConfig
 from agents.flags import Settings, parse
 from agents.learner import Learner
 from agents.main import run
+from agents.world import World
 from interventions import methods
 from nets.encoders import NetConfig
 from runs import pack
 from runs.checkpoint import load
-from runs.loop import interact
 from runs.record import rows
 from runs.units import Period
 
-SMALL = [
-    *("--width=0.25", "--hidden", "96", "--batch-size=8", "--capacity=300", "--warmup=40", "--replay-ratio=0.5"),
-    *("--target-every=25", "--lr=3e-4", "--num-envs=2", "--n-step=3", "--record-every=20", "--eval-every=never"),
+COMMON = [
+    *("--width=0.25", "--hidden", "96", "--batch-size=8", "--lr=3e-4", "--record-every=20", "--eval-every=never"),
     *("--probe-every=never", "--save-every=never", "--root=out"),
 ]
-ENVS = ("toy:chain", "toy:catch", "CartPole-v1")
+ACTING = ["--capacity=300", "--warmup=40", "--replay-ratio=0.5", "--target-every=25", "--num-envs=2", "--n-step=3"]
+LABELS = ["--images=60", "--task-every=30"]
+ENVS = ("toy:chain", "toy:catch", "CartPole-v1", "toy:reach", "labels:generated", "drift:bits")
 
 
 def agents_of() -> dict[str, tuple[type[Learner], type[AgentConfig]]]:
@@ -46,6 +47,16 @@ def agents_of() -> dict[str, tuple[type[Learner], type[AgentConfig]]]:
 
 AGENTS = agents_of()
 METHODS = methods()
+
+
+def small(name: str) -> list[str]:
+    """Flags that make an agent small and quick."""
+    return [*COMMON, *(ACTING if "rl" in {f.name for f in fields(AGENTS[name][1])} else LABELS)]
+
+
+def net_config(name: str) -> type[NetConfig]:
+    """The network's flags of an agent."""
+    return type(AGENTS[name][1]().net)
 
 
 def choices(kind: Any) -> dict[str, list[Any]]:
@@ -69,17 +80,18 @@ def variants(name: str) -> list[list[str]]:
     return [[*switched_on(name), flag] for flag in flags] or [switched_on(name)]
 
 
-def combinations() -> list[list[str]]:
-    """Every combination of the network's Literal flags."""
-    table = choices(NetConfig)
-    rows = product(*table.values())
+def combinations(name: str) -> list[list[str]]:
+    """Every combination of the network's Literal flags; 64 of them if there are more."""
+    table = choices(net_config(name))
+    rows = list(product(*table.values()))
+    rows = random.Random(0).sample(rows, min(64, len(rows)))
     return [[f"--{k.replace('_', '-')}={v}" for k, v in zip(table, row, strict=True)] for row in rows]
 
 
-def nets() -> list[list[str]]:
+def nets(name: str) -> list[list[str]]:
     """The default network, each Literal flag's values one at a time, and six combinations of them all."""
-    alone = [[f"--{k.replace('_', '-')}={v}"] for k, values in choices(NetConfig).items() for v in values[1:]]
-    return [[], *alone, *random.Random(0).sample(combinations(), 6)]
+    alone = [[f"--{k.replace('_', '-')}={v}"] for k, values in choices(net_config(name)).items() for v in values[1:]]
+    return [[], *alone, *random.Random(0).sample(combinations(name), 6)]
 
 
 @cache
@@ -87,11 +99,13 @@ def parsed(name: str, *flags: str) -> Settings:
     return parse(name, AGENTS[name][1], flags)
 
 
-def taken(name: str, env: str, *flags: str) -> tuple[Any, Learner] | None:
-    """(env, agent) of a small command line; None if it is refused with a sentence."""
+def taken(name: str, env: str, *flags: str) -> tuple[World, Learner] | None:
+    """(world, agent) of a small command line; None if it is refused with a sentence."""
     kind, _ = AGENTS[name]
-    settings = parsed(name, f"--env={env}", "--preset=none", *SMALL, *flags)
+    settings = parsed(name, f"--env={env}", "--preset=none", *small(name), *flags)
     try:
+        if wrong := problems(settings):
+            raise ValueError(wrong)
         return build(kind, settings)
     except ValueError as error:
         assert str(error)
@@ -103,9 +117,10 @@ def homes(name: str) -> list[str]:
     return [env for env in ENVS if taken(name, env)]
 
 
-def learn(agent: Learner, env: Any, updates: int) -> None:
+def learn(agent: Learner, world: World, updates: int) -> None:
     """The loop of agents/main.py without a session."""
-    for _ in interact(agent, env, env.reset(0)):
+    world.begin()
+    for _ in world.loop(agent):
         agent.chain.tick()
         while agent.owed() > 0 and agent.clock["updates"] < updates:
             agent.update()
@@ -116,7 +131,7 @@ def learn(agent: Learner, env: Any, updates: int) -> None:
 def trained(name: str, out: Path, env: str, steps: int, *flags: str) -> tuple[dict[str, Any], list[dict[str, float]]]:
     """A real run: (state of its last checkpoint, replay rows and all, and metrics rows without wall time)."""
     kind, config = AGENTS[name]
-    line = [f"--env={env}", "--preset=none", *SMALL, *flags, f"--steps={steps}", f"--out={out}"]
+    line = [f"--env={env}", "--preset=none", *small(name), *flags, f"--steps={steps}", f"--out={out}"]
     assert run(kind, config, line) == 0
     loaded = load(out)
     assert loaded is not None

@@ -1,18 +1,21 @@
 """Law 4. Anatomy tells the truth: nudging unit u changes exactly the columns its edges name, at their readers."""
 
+import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Discrete
 
+from replay.batch import labelled
 from tests.laws.members import AGENTS, combinations, homes, taken
 
-VARIANTS = [(a, e, n) for a in AGENTS for e in homes(a) for n in combinations()]
+VARIANTS = [(a, e, n) for a in AGENTS for e in homes(a) for n in combinations(a)]
 
 
 def heads(name):
     return [["--head=linear"], ["--head=dueling"]] if name == "dqn" else [[]]
 
 
-def readings(net, layer, obs, unit):
+def readings(agent, part, layer, batch, unit):
     """What each reader of a layer receives, with the unit nudged where one is named: {reader: [B, columns, ...]}."""
     seen = {}
     units = layer.writer.matrices[0].shape[0]
@@ -26,10 +29,20 @@ def readings(net, layer, obs, unit):
     hooks = [layer.act.register_forward_hook(nudge)]
     for reader in {e.reader for e in layer.edges}:
         hooks.append(reader.register_forward_pre_hook(lambda m, args: seen.__setitem__(m, args[0].detach().clone())))
-    net(obs)
+    agent.run(part, batch)
     for hook in hooks:
         hook.remove()
     return seen
+
+
+def some(world, agent):
+    """A batch of what the agent meets first."""
+    world.begin()
+    if world.now is None:
+        return agent.view(np.random.default_rng(0)).batch(2)
+    obs, space = torch.as_tensor(world.now.observation), agent.spec.action
+    action = np.stack([np.asarray(space.sample(), np.int64 if isinstance(space, Discrete) else np.float32)] * len(obs))
+    return labelled(obs, torch.as_tensor(action))
 
 
 @pytest.mark.parametrize(("name", "env", "flags"), VARIANTS)
@@ -38,15 +51,15 @@ def test_a_unit_reaches_exactly_the_columns_its_edges_name(name, env, flags):
         made = taken(name, env, *flags, *head)
         if made is None:
             continue
-        game, agent = made
-        obs = torch.as_tensor(game.reset(0).observation)
-        for part in agent.parts.values():
+        batch = some(*made)
+        agent = made[1]
+        for which, part in agent.parts.items():
             for layer in part.net.layers():
-                plain = readings(part.net, layer, obs, None)
+                plain = readings(agent, which, layer, batch, None)
                 units = layer.writer.matrices[0].shape[0]
                 assert all(p.shape[0] == units for p in layer.writer.parameters())
                 for unit in {0, units // 2, units - 1}:
-                    for reader, x in readings(part.net, layer, obs, unit).items():
+                    for reader, x in readings(agent, which, layer, batch, unit).items():
                         assert reader.matrices[0].shape[1] == x.shape[1]
                         moved = (x != plain[reader]).transpose(0, 1).flatten(1).any(1)
                         edges = [e for e in layer.edges if e.reader is reader]
@@ -54,13 +67,14 @@ def test_a_unit_reaches_exactly_the_columns_its_edges_name(name, env, flags):
                         assert sorted(moved.nonzero()[:, 0].tolist()) == sorted(named.tolist())
 
 
-@pytest.mark.parametrize("name", AGENTS)
-def test_every_hidden_matrix_is_a_layer_or_the_output(name):
-    for env in homes(name):
-        _, agent = taken(name, env)
+@pytest.mark.parametrize(("name", "env", "flags"), VARIANTS)
+def test_every_matrix_writes_private_units_or_a_shared_stream_or_the_output(name, env, flags):
+    if made := taken(name, env, *flags):
+        agent = made[1]
         for part in agent.parts.values():
             layers = part.net.layers()
-            writers = {id(x.writer) for x in layers}
+            private = {id(x.writer) for x in layers}
             readers = {id(e.reader) for x in layers for e in x.edges}
-            matrices = {id(m) for m in part.net.modules() if hasattr(m, "matrices")}
-            assert matrices == writers | readers
+            shared = {id(writer) for writer in part.net.shared()}
+            assert not private & shared
+            assert {id(m) for m in part.net.modules() if hasattr(m, "matrices")} == private | readers | shared

@@ -27,9 +27,9 @@ def test_parameters_stay_the_same_objects_and_keep_learning(name, env, flags):
     made = taken(name, env, *flags)
     if made is None:
         return
-    game, agent = made
+    world, agent = made
     before = {n: identities(part) for n, part in agent.parts.items()}
-    learn(agent, game, 15)
+    learn(agent, world, 15)
     for n, part in agent.parts.items():
         assert identities(part) == before[n]
         owned = [p for group in part.opt.param_groups for p in group["params"]]
@@ -43,8 +43,8 @@ def test_parameters_stay_the_same_objects_and_keep_learning(name, env, flags):
 
 
 def test_a_contiguous_moment_is_noticed():
-    game, agent = taken("dqn", "toy:catch")
-    learn(agent, game, 2)
+    world, agent = taken("dqn", "toy:catch")
+    learn(agent, world, 2)
     part = agent.parts["q"]
     p = part.net.encoder.conv2.writer.weight
     part.opt.state[p]["exp_avg"] = part.opt.state[p]["exp_avg"].contiguous()

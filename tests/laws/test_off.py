@@ -3,16 +3,14 @@
 import pytest
 import torch
 
-from runs.loop import interact
 from tests.laws.members import AGENTS, METHODS, homes, same, switched_on, taken, trained
 
 
 def bare_update(agent):
     """The update of agents/learner.py with every hook left out."""
-    learn = agent.learn
     if not agent.clock["updates"]:
         agent.synced = agent.due()
-    batch = agent.sample(learn.batch_size, agent.rng["replay"])
+    batch = agent.sample()
     for loss in agent.losses(batch, agent.loss_rng):
         part = agent.parts[loss.part]
         part.opt.zero_grad()
@@ -29,8 +27,9 @@ def bare_update(agent):
 def test_default_flags_equal_the_bare_loop(name, env):
     ends = []
     for bare in (False, True):
-        game, agent = taken(name, env)
-        for _ in interact(agent, game, game.reset(0)):
+        world, agent = taken(name, env)
+        world.begin()
+        for _ in world.loop(agent):
             while agent.owed() > 0:
                 bare_update(agent) if bare else agent.update()
             if agent.clock["updates"] >= 30:

@@ -13,7 +13,7 @@ import probes
 from agents.flags import parse
 from docs.methods import TABLE, table
 from interventions.base import Intervention
-from tests.laws.members import AGENTS, METHODS, SMALL, switched_on
+from tests.laws.members import AGENTS, METHODS, homes, small, switched_on
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = re.compile(r"\d{4}|arXiv|algorithms|paper|BBF|Dopamine|timoklein|SAC", re.I)
@@ -64,7 +64,7 @@ def test_the_table_of_methods_is_current():
 @pytest.mark.parametrize(("name", "method"), [(a, m) for a in AGENTS for m in METHODS])
 def test_the_run_is_named_after_every_active_method(name, method):
     config = AGENTS[name][1]
-    flags = ["--env=toy:chain", "--preset=none", *SMALL]
+    flags = [f"--env={homes(name)[0]}", "--preset=none", *small(name)]
     off, on = parse(name, config, flags), parse(name, config, [*flags, *switched_on(method)])
     assert off.directory != on.directory
     assert method in on.directory.parts[-2].split("+")

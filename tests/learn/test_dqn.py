@@ -9,7 +9,6 @@ from agents.dqn import DQN, DQNConfig
 from agents.flags import parse
 from agents.main import run
 from envs.toy import chain_q_star
-from runs.loop import interact
 from runs.record import rows
 
 pytestmark = pytest.mark.slow
@@ -26,8 +25,9 @@ def test_q_learning_on_the_chain_reaches_the_analytic_values():
     """Five states, one-hot input, no hidden layer: Q* to 1e-2."""
     flags = "--env=toy:chain --preset=none --hidden --gamma=0.9 --lr=1e-2 --eps=1e-8 --batch-size=64 --replay-ratio=1"
     flags += " --warmup=500 --capacity=5k --target-every=100 --epsilon-start=1 --epsilon-final=1 --loss=mse"
-    game, agent = build(DQN, parse("dqn", DQNConfig, flags.split()))
-    for _ in interact(agent, game, game.reset(0)):
+    world, agent = build(DQN, parse("dqn", DQNConfig, flags.split()))
+    world.begin()
+    for _ in world.loop(agent):
         while agent.owed() > 0:
             agent.update()
         if agent.clock["steps"] >= 6_000:

@@ -16,7 +16,7 @@ class Diary:
     """An agent, a memory and a world in one, that write down what is asked of them."""
 
     def __init__(self, kinds):
-        self.clock, self.rng, self.replay = {"steps": 0}, {"act": object()}, self
+        self.clock, self.rng = {"steps": 0}, {"act": object()}
         self.kinds, self.log = iter(kinds), []
 
     def act(self, now, rng):
@@ -28,7 +28,7 @@ class Diary:
         self.log.append(("step", action.tolist()))
         return timestep(next(self.kinds))
 
-    def add(self, now, action, then):
+    def remember(self, now, action, then):
         self.log.append(("add", now, then))
 
 

@@ -1,0 +1,146 @@
+"""Networks of an actor-critic (Haarnoja et al. 2018, arXiv:1812.05905): a Gaussian's parameters, an ensemble of
+Q(s, a), the temperature. Torsos: an MLP, or the residual ones of SimBa and BRO (nets/residual.py)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from nets.anatomy import Layer, Network, Torso, Writer
+from nets.encoders import NetConfig, mlp
+from nets.layers import Init, Linear
+from nets.residual import bro, simba
+
+Body = Callable[[int], tuple[Torso, int]]  # inputs -> a torso and its output features
+Kind = Literal["mlp", "simba", "bro"]
+
+
+@dataclass(frozen=True)
+class PolicyConfig(NetConfig):
+    """The networks"""
+
+    hidden: tuple[int, ...] = (256, 256)
+    """Units of each hidden layer of an MLP (Haarnoja et al. 2018: 256 256)"""
+    init: Init = "orthogonal"
+    """orthogonal with gain sqrt(2) and zero biases (jaxrl), torch: U(+-1/sqrt(fan_in)) (CleanRL, SB3), xavier, he"""
+    critic_net: Kind = "mlp"
+    """mlp, or residual blocks with layer norms: simba (Lee et al. 2024), bro (Nauman et al. 2024)"""
+    actor_net: Kind = "mlp"
+    """As --critic-net, of the actor"""
+    critic_hidden: tuple[int, ...] = ()
+    """As --hidden, of the critics; empty for the same. A residual network has one block a number (SimBa: 512 512)"""
+    actor_hidden: tuple[int, ...] = ()
+    """As --hidden, of the actor; empty for the same (SimBa: one block of 128)"""
+    norm_parts: str = ""
+    """Which parts --norm is for, e.g. critic; empty for all (Hiraoka et al. 2022, arXiv:2110.02034: critic)"""
+
+    def problems(self) -> list[str]:
+        rows = super().problems()
+        for part in filter(None, self.norm_parts.split(",")):
+            if part not in ("critic", "actor"):
+                rows.append(f"norm_parts: no part {part!r}; there are critic, actor")
+        mlps = [part for part, net in (("critic", self.critic_net), ("actor", self.actor_net)) if net == "mlp"]
+        if self.norm == "none" and self.norm_parts:
+            rows.append("norm_parts does nothing without --norm layer")
+        if self.norm != "none" and not set(mlps) & set(filter(None, self.norm_parts.split(",")) or mlps):
+            rows.append(f"norm {self.norm}: the layer norms of simba and bro are their own; leave it out")
+        if not mlps and self.init != "orthogonal":
+            rows.append(f"init {self.init}: simba and bro draw by laws of their own; leave it out")
+        if self.padding != "valid":
+            rows.append(f"padding {self.padding} is for convolutions; these networks have none")
+        return rows
+
+    def body(self, part: Literal["critic", "actor"], inputs: int) -> tuple[Torso, int]:
+        """The torso of a part and its output features."""
+        kind, hidden = (
+            (self.critic_net, self.critic_hidden) if part == "critic" else (self.actor_net, self.actor_hidden)
+        )
+        hidden = hidden or self.hidden
+        if kind == "mlp":
+            normed = not self.norm_parts or part in self.norm_parts.split(",")
+            return mlp(inputs, replace(self, hidden=hidden, norm=self.norm if normed else "none"))
+        return {"simba": simba, "bro": bro}[kind](inputs, hidden, self)
+
+
+class GaussianHead(nn.Module):
+    """features: [B, D] -> mean and raw log-sigma, [B, A] each. Under `orthogonal` the log-sigma has gain 1 (jaxrl)."""
+
+    def __init__(self, inputs: int, actions: int, init: Init) -> None:
+        super().__init__()
+        self.mean = Linear(inputs, actions, init)
+        self.log_std = Linear(inputs, actions, init, gain=1.0)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.mean(x), self.log_std(x)
+
+
+class Actor(Network):
+    """obs: [B, D] -> mean and raw log-sigma of a Gaussian, [B, A] each."""
+
+    def __init__(self, inputs: int, actions: int, body: Body, init: Init) -> None:
+        super().__init__()
+        self.torso, features = body(inputs)
+        self.head = GaussianHead(features, actions, init)
+
+    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        return self.head(self.torso(obs))  # type: ignore[no-any-return]
+
+    def layers(self) -> list[Layer]:
+        return self.torso.layers("torso", [self.head.mean, self.head.log_std])
+
+    def shared(self) -> list[Writer]:
+        return self.torso.shared()
+
+
+class Judge(nn.Module):
+    """One Q-function of the ensemble, obs and action: [B, D + A] -> q: [B]."""
+
+    def __init__(self, inputs: int, body: Body, init: Init) -> None:
+        super().__init__()
+        self.torso, features = body(inputs)
+        self.head = nn.ModuleDict({"value": Linear(features, 1, init)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head["value"](self.torso(x))[:, 0]  # type: ignore[no-any-return]
+
+
+class Critic(Network):
+    """obs: [B, D], action: [B, A] -> q: [K, B], of K Q-functions that share nothing."""
+
+    def __init__(self, inputs: int, body: Body, init: Init, members: int = 2) -> None:
+        super().__init__()
+        self.ensemble = nn.ModuleList(Judge(inputs, body, init) for _ in range(members))
+
+    def forward(self, obs: Tensor, action: Tensor) -> Tensor:
+        x = torch.cat([obs, action], 1)
+        return torch.stack([judge(x) for judge in self.ensemble])
+
+    def judges(self) -> list[Judge]:
+        return [judge for judge in self.ensemble if isinstance(judge, Judge)]
+
+    def layers(self) -> list[Layer]:
+        rows = []
+        for i, judge in enumerate(self.judges()):
+            value = judge.head["value"]
+            assert isinstance(value, Writer)
+            rows += judge.torso.layers(f"ensemble.{i}.torso", [value])
+        return rows
+
+    def shared(self) -> list[Writer]:
+        return [writer for judge in self.judges() for writer in judge.torso.shared()]
+
+
+class Temperature(Network):
+    """() -> alpha = exp(log_alpha), a scalar that is learned like any other weight."""
+
+    def __init__(self, initial: float) -> None:
+        super().__init__()
+        self.log_alpha = nn.Parameter(torch.tensor(initial).log())
+
+    def forward(self) -> Tensor:
+        return self.log_alpha.exp()
+
+    def layers(self) -> list[Layer]:
+        return []
