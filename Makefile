@@ -16,7 +16,7 @@ help:
 # A half-made environment has no stamp and is made again.
 .venv/stamp: constraints.txt setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mujoco,data,dev]'
 	touch $@
 
 run: .venv/stamp

@@ -31,6 +31,7 @@ class Arena(World):
         self.spec = self.env.spec
         self.visit = 0  # the same as clock["tasks"]
         self.scores: list[float] = []  # of this visit's whole games
+        self.stale = False  # whether the replay holds another task's rows and must not
         self.rows: list[Row] = []
 
     def replay(self) -> Uniform:
@@ -51,14 +52,16 @@ class Arena(World):
             if self.env.task > self.visit:
                 self.switch(agent)
             yield
+            if self.stale:  # only now, so that what fires at the switch still has states to read
+                agent.clear()
+                self.stale = False
 
     def switch(self, agent: Learner) -> None:
         """Another task has begun."""
         self.rows += self.closing()
         self.scores = []
         self.visit = agent.clock["tasks"] = self.env.task
-        if self.tasks.task_replay == "clear":
-            agent.clear()
+        self.stale = self.tasks.task_replay == "clear"
 
     def news(self, agent: Learner) -> list[Row]:
         rows, self.rows = self.rows, []
@@ -95,12 +98,13 @@ class Arena(World):
     def state_dict(self) -> dict[str, Any]:
         assert self.now is not None
         now = {name: np.array(x) for name, x in self.now._asdict().items()}
-        return {"env": self.env.state_dict(), "now": now, "visit": self.visit, "scores": np.array(self.scores)}
+        mine = {"visit": self.visit, "scores": np.array(self.scores), "stale": self.stale}
+        return {"env": self.env.state_dict(), "now": now, **mine}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.env.load_state_dict(state["env"])
         self.now = dm_env.TimeStep(**state["now"])
-        self.visit, self.scores = state["visit"], state["scores"].tolist()
+        self.visit, self.scores, self.stale = state["visit"], state["scores"].tolist(), state["stale"]
 
 
 def memory(spec: EnvSpec, capacity: int, num_envs: int) -> Uniform:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from math import floor
+from math import floor, isfinite
 from typing import Any
 
 import dm_env
@@ -176,15 +176,17 @@ class Learner(ABC):
         """Backward, hooks, clip, check, optimizer step of one part."""
         part, optim = self.parts[loss.part], self.learn.optim
         value = self.chain.on_loss(loss, batch)
-        part.opt.zero_grad(set_to_none=True)
+        for p in part.trainable:
+            p.grad = None
         value.backward(inputs=part.trainable)  # type: ignore[no-untyped-call]
         self.chain.after_backward(loss.part, batch)
-        norm = torch.nn.utils.get_total_norm([p.grad for p in part.trainable if p.grad is not None])
+        grads = [p.grad for p in part.trainable if p.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
         if optim.clip:
             torch.nn.utils.clip_grads_with_norm_(part.trainable, optim.clip, norm)
         value = value.detach()
         # On a CPU this read is free and comes before the step; elsewhere main reads the sums at each record.
-        if self.device.type == "cpu" and not bool(torch.isfinite(value + norm)):
+        if self.device.type == "cpu" and not isfinite((value + norm).item()):
             raise NotFinite(loss.part, batch)
         part.opt.step()
         part.age += 1

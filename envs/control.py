@@ -54,11 +54,10 @@ class GymGame:
         self.spec = EnvSpec(env.spec.id, _box(env.observation_space), action)
         self._physics = _physics(env.unwrapped)
         self._tally = Tally()
-        self._born = self.state_dict()
 
     def seed(self, seed: int) -> None:
-        self.load_state_dict(self._born)
         self.env.unwrapped.np_random = np.random.Generator(np.random.PCG64(seed))  # what its own reset(seed) does
+        self._tally.over = True
 
     def reset(self, obs: np.ndarray) -> None:
         self._write(self.env.reset()[0], obs)

@@ -55,7 +55,7 @@ class DmGame:
     def __init__(self, name: str, env: Any) -> None:
         from envs.physics import Physics
 
-        if os.environ["MUJOCO_GL"] == "disable":
+        if os.environ.get("MUJOCO_GL") == "disable":
             _tell_no_renderer(env.physics)
         action, parts = env.action_spec(), env.observation_spec().values()
         observation = Box(-np.inf, np.inf, (sum(int(np.prod(part.shape)) for part in parts),), np.float32)
@@ -63,11 +63,10 @@ class DmGame:
         self.env, self._env = env, _rescaled(env)
         self._physics = Physics(env.physics.model.ptr, env.physics.data.ptr)
         self._tally = Tally()
-        self._born = self.state_dict()
 
     def seed(self, seed: int) -> None:
-        self.load_state_dict(self._born)
-        self.env.task.random.seed(seed % 2**32)
+        self.env.task.random.seed(seed % 2**32)  # what dm_control makes of task_kwargs={"random": seed}
+        self._tally.over = True
 
     def reset(self, obs: np.ndarray) -> None:
         _write(self._env.reset().observation, obs)

@@ -72,6 +72,12 @@ class Torso(nn.Module, ABC):
         return []
 
 
+def unread(writers: Sequence[Writer], layers: Sequence[Layer]) -> list[Writer]:
+    """Those that neither write nor read a layer's units: a head that reads nothing but a stream."""
+    named = {layer.writer for layer in layers} | {edge.reader for layer in layers for edge in layer.edges}
+    return [writer for writer in writers if writer not in named]
+
+
 @contextmanager
 def watch(layers: Sequence[Layer]) -> Iterator[dict[str, Tensor]]:
     """Within the block, each forward pass writes the layers' activations, {name: [B, U*copies, *space]}."""

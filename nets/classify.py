@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from nets.anatomy import Layer, Network, Torso, Writer
+from nets.anatomy import Layer, Network, Torso, Writer, unread
 from nets.encoders import NetConfig, mlp, pixels
 from nets.heads import LinearHead
 from nets.images import cnn, resnet18
@@ -90,9 +90,7 @@ class Classifier(Network):
     def shared(self) -> list[Writer]:
         """The stream's writers, and the head where it reads nothing but the stream."""
         stream = [] if self.encoder is None else self.encoder.shared()
-        named = {edge.reader for layer in self.layers() for edge in layer.edges}
-        named |= {layer.writer for layer in self.layers()}
-        return stream + [reader for reader in self.head.readers() if reader not in named]
+        return stream + unread(self.head.readers(), self.layers())
 
 
 def trunk(shape: tuple[int, ...], config: ClassifierNetConfig) -> tuple[Torso | None, int, int]:

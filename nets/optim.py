@@ -42,11 +42,10 @@ class OptimConfig:
     def make(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         """An optimizer whose state exists, all zero, before the first step: so it can be loaded and reset in place."""
         every = list(parameters)
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in every if p.ndim > 1], "weight_decay": self.weight_decay},
-            {"params": [p for p in every if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        groups = [g for g in groups if g["params"]]
+        decayed = [p for p in every if p.ndim > 1 and self.weight_decay]
+        rest = [p for p in every if p.ndim <= 1 or not self.weight_decay]
+        rows = ((decayed, self.weight_decay), (rest, 0.0))
+        groups: list[dict[str, Any]] = [{"params": ps, "weight_decay": decay} for ps, decay in rows if ps]
         match self.optimizer:
             case "adam":
                 opt: Optimizer = Adam(groups, lr=self.lr, eps=self.eps, betas=self.betas, fused=True)

@@ -26,6 +26,7 @@ def member(name: str, groups: str) -> bool:
 class Part:
     """Weights are written in place: no Parameter, module or optimizer is ever replaced after construction.
 
+    trainable: the parameters that the optimizer owns.
     age: updates since the part was reborn; whoever redraws it sets it to 0.
     tau: the rule of the slow copy, 1 for a hard copy, less for an exponential moving average.
     """
@@ -41,12 +42,9 @@ class Part:
         self.make, self.optimizer, self.device, self.tau = make, optimizer, torch.device(device), tau
         self.net = self.fresh(seed)
         self.target = deepcopy(self.net).requires_grad_(False) if tau is not None else None
+        self.trainable = [p for p in self.net.parameters() if p.requires_grad]
         self.opt = optimizer(self.trainable)
         self.age = 0
-
-    @property
-    def trainable(self) -> list[nn.Parameter]:
-        return [p for p in self.net.parameters() if p.requires_grad]
 
     def fresh(self, seed: int) -> Network:
         """Another draw of the same network, a pure function of the seed; the global generator is left as it was."""

@@ -8,12 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from nets.anatomy import Layer, Network, Torso, Writer
+from nets.anatomy import Layer, Network, Torso, Writer, unread
 from nets.encoders import NetConfig, mlp
-from nets.layers import Init, Linear
+from nets.layers import GAIN, Init, Linear
 from nets.residual import bro, simba
 
-Body = Callable[[int], tuple[Torso, int]]  # inputs -> a torso and its output features
+Body = Callable[[int], tuple[Torso, int, float]]  # inputs -> a torso, its output features and the gain behind it
 Kind = Literal["mlp", "simba", "bro"]
 
 
@@ -52,24 +52,24 @@ class PolicyConfig(NetConfig):
             rows.append(f"padding {self.padding} is for convolutions; these networks have none")
         return rows
 
-    def body(self, part: Literal["critic", "actor"], inputs: int) -> tuple[Torso, int]:
-        """The torso of a part and its output features."""
+    def body(self, part: Literal["critic", "actor"], inputs: int) -> tuple[Torso, int, float]:
+        """The torso of a part, its output features, and the gain of an orthogonal layer behind it (SimBa: 1)."""
         kind, hidden = (
             (self.critic_net, self.critic_hidden) if part == "critic" else (self.actor_net, self.actor_hidden)
         )
         hidden = hidden or self.hidden
         if kind == "mlp":
             normed = not self.norm_parts or part in self.norm_parts.split(",")
-            return mlp(inputs, replace(self, hidden=hidden, norm=self.norm if normed else "none"))
-        return {"simba": simba, "bro": bro}[kind](inputs, hidden, self)
+            return *mlp(inputs, replace(self, hidden=hidden, norm=self.norm if normed else "none")), GAIN
+        return (*simba(inputs, hidden, self), 1.0) if kind == "simba" else (*bro(inputs, hidden, self), GAIN)
 
 
 class GaussianHead(nn.Module):
     """features: [B, D] -> mean and raw log-sigma, [B, A] each. Under `orthogonal` the log-sigma has gain 1 (jaxrl)."""
 
-    def __init__(self, inputs: int, actions: int, init: Init) -> None:
+    def __init__(self, inputs: int, actions: int, init: Init, gain: float) -> None:
         super().__init__()
-        self.mean = Linear(inputs, actions, init)
+        self.mean = Linear(inputs, actions, init, gain)
         self.log_std = Linear(inputs, actions, init, gain=1.0)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,8 +81,8 @@ class Actor(Network):
 
     def __init__(self, inputs: int, actions: int, body: Body, init: Init) -> None:
         super().__init__()
-        self.torso, features = body(inputs)
-        self.head = GaussianHead(features, actions, init)
+        self.torso, features, gain = body(inputs)
+        self.head = GaussianHead(features, actions, init, gain)
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         return self.head(self.torso(obs))  # type: ignore[no-any-return]
@@ -91,7 +91,7 @@ class Actor(Network):
         return self.torso.layers("torso", [self.head.mean, self.head.log_std])
 
     def shared(self) -> list[Writer]:
-        return self.torso.shared()
+        return [*self.torso.shared(), *unread([self.head.mean, self.head.log_std], self.layers())]
 
 
 class Judge(nn.Module):
@@ -99,11 +99,15 @@ class Judge(nn.Module):
 
     def __init__(self, inputs: int, body: Body, init: Init) -> None:
         super().__init__()
-        self.torso, features = body(inputs)
-        self.head = nn.ModuleDict({"value": Linear(features, 1, init)})
+        self.torso, features, gain = body(inputs)
+        self.head = nn.ModuleDict({"value": Linear(features, 1, init, gain)})
+
+    @property
+    def value(self) -> Writer:
+        return self.head["value"]  # type: ignore[return-value]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head["value"](self.torso(x))[:, 0]  # type: ignore[no-any-return]
+        return self.value(self.torso(x))[:, 0]  # type: ignore[no-any-return]
 
 
 class Critic(Network):
@@ -121,15 +125,12 @@ class Critic(Network):
         return [judge for judge in self.ensemble if isinstance(judge, Judge)]
 
     def layers(self) -> list[Layer]:
-        rows = []
-        for i, judge in enumerate(self.judges()):
-            value = judge.head["value"]
-            assert isinstance(value, Writer)
-            rows += judge.torso.layers(f"ensemble.{i}.torso", [value])
-        return rows
+        rows = [judge.torso.layers(f"ensemble.{i}.torso", [judge.value]) for i, judge in enumerate(self.judges())]
+        return [layer for row in rows for layer in row]
 
     def shared(self) -> list[Writer]:
-        return [writer for judge in self.judges() for writer in judge.torso.shared()]
+        streams = [writer for judge in self.judges() for writer in judge.torso.shared()]
+        return [*streams, *unread([judge.value for judge in self.judges()], self.layers())]
 
 
 class Temperature(Network):

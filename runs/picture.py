@@ -14,8 +14,12 @@ from runs.record import rows
 
 PANELS = (
     ("return", ("return/train", "return/eval")),
+    ("return per visit of a task", ("return/visit/",)),
+    ("accuracy while learning", ("accuracy",)),
+    ("per task: mean accuracy while learning, accuracy at its end", ("task/accuracy", "task/final/accuracy/")),
     ("loss", ("loss/",)),
     ("Q", ("q/",)),
+    ("entropy and temperature of the policy", ("policy/",)),
     ("dormant units (fraction)", ("probe/dormant", "probe/dormant/dead")),
     ("parameter norm", ("probe/norm",)),
 )

@@ -23,6 +23,7 @@ METRICS = "metrics.jsonl"
 DASHBOARD = {
     "Run": {
         "return": ["Multiline", ["return/.*"]],
+        "accuracy": ["Multiline", ["accuracy", "task/(final/)?accuracy.*"]],
         "loss": ["Multiline", ["loss/.*"]],
         "Q": ["Multiline", ["q/.*"]],
         "dormant units": ["Multiline", ["probe/dormant.*"]],

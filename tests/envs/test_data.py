@@ -175,15 +175,21 @@ def test_corrupt_idx_files_are_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [0, 5, 12, 25, -1])
-def test_a_cut_or_flipped_gzip_is_refused_by_name(tmp_path, cut):
+def test_a_cut_gzip_is_refused_by_name(tmp_path, cut):
     path = tmp_path / "x.gz"
     write_idx(path, np.random.default_rng(0).integers(256, size=(4, 5), dtype=np.uint8))
     whole = path.read_bytes()
     path.write_bytes(whole[:cut])
     with refused("{} ", path):
         read_idx(path)
-    flipped = bytearray(whole)
-    flipped[-8] ^= 1  # the checksum
+
+
+@pytest.mark.parametrize(("byte", "bits"), [(-8, 1), (10, 6)])  # the checksum; a kind of block that does not exist
+def test_a_flipped_gzip_is_refused_by_name(tmp_path, byte, bits):
+    path = tmp_path / "x.gz"
+    write_idx(path, np.random.default_rng(0).integers(256, size=(4, 5), dtype=np.uint8))
+    flipped = bytearray(path.read_bytes())
+    flipped[byte] ^= bits if byte < 0 else bits & ~flipped[byte]
     path.write_bytes(bytes(flipped))
     with refused("{} cannot be read", path):
         read_idx(path)

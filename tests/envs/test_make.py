@@ -46,6 +46,7 @@ SEQUENCE = TaskSettings(Period(100))
         ("pong@reward=-1@difficulty=03@mode=1", "Pong@mode=1@difficulty=3@reward=-1"),
         ("Ant@friction=.2", "Ant-v5@friction=0.2"),
         ("Ant@friction=1@Reward = 1.0", "Ant-v5"),
+        ("toy:chain@reward=-0", "toy:chain@reward=0"),
         ("CartPole@reward=1e-5,cart_pole", "CartPole-v1@reward=1e-05,CartPole-v1"),
     ],
 )
@@ -172,6 +173,12 @@ def test_a_sequence_of_games_has_all_18_actions_and_so_has_its_examination():
 def test_a_sequence_of_one_games_modes_has_its_own_actions():
     assert make_env("Pong,Pong@mode=1", 1, None, SEQUENCE).spec.action.n == 6
     assert examination("Pong,Pong@mode=1", 1, 2, AtariSettings()).spec.action.n == 6
+
+
+def test_mode_and_difficulty_reach_the_console():
+    (game,) = make_env("Breakout@mode=4@difficulty=1")._games
+    now = game.emulator._ale.cloneState()
+    assert (now.getCurrentMode(), now.getDifficulty()) == (4, 1)
 
 
 def test_in_an_examination_a_lost_life_ends_nothing():

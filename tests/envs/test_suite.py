@@ -90,11 +90,20 @@ def test_a_restored_game_goes_through_the_end_of_its_episode(restores, name):
     restores(lambda: Games([short(name), short(name)]), points=[0, 20, 40, 41], after=25)
 
 
+@pytest.mark.parametrize(
+    "name", [each if each in MOVING else pytest.param(each, marks=pytest.mark.slow) for each in suite.names()]
+)
+def test_a_new_seed_in_mid_episode_is_a_fresh_game(played, name):
+    used, fresh = Games([short(name, 15)]), Games([short(name, 15)])
+    played(used, 7, seed=1)
+    assert played(used, 40, seed=2) == played(fresh, 40, seed=2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", suite.names())
 def test_every_task_is_exact_at_50_points(restores, name):
     points = np.random.default_rng(0).choice(500, 50, replace=False).tolist()
-    restores(lambda: Games([suite.make(name)]), points=points, after=30)
+    restores(lambda: Games([short(name, 300)]), points=points, after=30)
 
 
 def test_sensors_stay_as_the_last_step_computed_them():
@@ -120,18 +129,25 @@ def test_a_state_carries_the_edited_model(name):
         assert (getattr(other.env.physics.model.ptr, field) == getattr(game.env.physics.model.ptr, field)).all()
 
 
+def test_a_state_does_not_move_with_its_game():
+    game, obs = begun("dmc:finger-turn_hard")
+    edits = game.state_dict()["physics"]["edits"]
+    before = edits["site_pos"].copy()
+    game.reset(obs)
+    assert (edits["site_pos"] == before).all()
+    assert (game.state_dict()["physics"]["edits"]["site_pos"] != before).any()
+
+
+def test_a_state_carries_what_a_task_has_measured(restores):
+    """dog computes the height to stand at when its first episode begins."""
+    restores(lambda: Games([suite.make("dmc:dog-run")]), points=[3], after=3)
+
+
 def test_a_state_undoes_the_edits_of_another_run():
     made, used = suite.make("dmc:finger-turn_hard"), begun("dmc:finger-turn_hard")[0]
     used.load_state_dict(made.state_dict())
     assert used.state_dict()["physics"]["edits"] == {}
     assert (used.env.physics.model.site_pos == made.env.physics.model.site_pos).all()
-
-
-@pytest.mark.parametrize("name", [*MOVING, "dmc:lqr-lqr_2_1"])
-def test_a_new_seed_in_mid_episode_is_a_fresh_game(played, name):
-    used, fresh = Games([short(name, 15)]), Games([short(name, 15)])
-    played(used, 7, seed=1)
-    assert played(used, 40, seed=2) == played(fresh, 40, seed=2)
 
 
 def test_two_games_share_nothing(played):

@@ -204,7 +204,7 @@ def test_a_sequence_of_dm_controls_tasks_is_of_one_body():
     env.reset(0)
     kind = [env.step(np.zeros((2, 6))).step_type.tolist() for _ in range(5)]
     assert (kind, env.task) == ([[MID, MID]] * 2 + [[LAST, LAST], [FIRST, FIRST], [MID, MID]], 1)
-    with pytest.raises(ValueError, match=r"walker-walk has float32\[24\] .* hopper-hop float32\[15\]"):
+    with pytest.raises(ValueError, match=r"walker-walk has float32\[24\] .*:hopper-hop float32\[15\]"):
         make_env("dmc:walker-walk,dmc:hopper-hop", 1, None, every(6))
 
 

@@ -6,7 +6,7 @@ import torch
 from nets.classify import Classifier, ClassifierNetConfig
 from tests.nets import nudge
 
-SHAPE = (3, 16, 16)
+SHAPE = (3, 20, 20)
 NETS = {
     "mlp": {},
     "cnn": {"width": 0.25},

@@ -146,9 +146,10 @@ def test_the_group_norm_is_every_norm_and_nothing_else(torso, norms):
     assert nudge.the_group_norm_is_every_norm(lambda: nudge.Headed(*torso(5, (8, 8), NetConfig()))) == norms
 
 
-def test_width_scales_the_stream_and_what_is_inside():
-    torso, features = simba(5, (32,), NetConfig(width=0.25))
-    assert (features, torso.block1.hidden.units) == (8, 32)
+@pytest.mark.parametrize(("torso", "inside"), [(simba, 32), (bro, 8)])
+def test_width_scales_the_stream_and_what_is_inside(torso, inside):
+    made, features = torso(5, (32,), NetConfig(width=0.25))
+    assert (features, made.block1.hidden.units) == (8, inside)
 
 
 @pytest.mark.parametrize(("torso", "inputs", "features"), [(simba, 64, 8), (bro, 16, 16)])

@@ -1,7 +1,8 @@
-"""The command lines under test: two games, DQN alone or with every intervention, two sensitised profiles.
+"""The command lines under test: each agent alone or with every intervention, in sensitised profiles.
 
-Greedy with epsilon .02 shows a wrong weight at once; random actions with sticky .9 show a wrong game at once. Something
-is due every few dozen steps, so that every kill lies close to something unfinished.
+What acts sharply (epsilon .02, a small deviation) shows a wrong weight at once; what acts at random (sticky .9, a large
+temperature) shows a wrong game at once. Something is due every few dozen steps, so that every kill lies close to
+something unfinished.
 """
 
 from dataclasses import dataclass, field, fields
@@ -9,20 +10,26 @@ from pathlib import Path
 from typing import Any
 
 FIRING = ("37:updates", "53", "71", "41:updates", "2:episodes")  # in turn: nothing fires in step with anything else
-SPECIAL = {"optreset": ["--optreset-every", "1:targets"], "redo": ["--redo-every", "29:updates", "--redo-batch", "32"]}
-DUE = (
-    "--warmup 60 --batch-size 8 --replay-ratio 0.5 --save-every 40 --record-every 30 --probe-every 70 "
-    "--probe-batch 16 --eval-every 130 --eval-episodes 1 --snapshot-every 110"
-)
-ATARI = "--env Breakout --width 0.25 --hidden 32 --lr 1e-3 --capacity 200 --life-loss --noops 4 --max-frames 280"
-CARTPOLE = "--env CartPole-v1 --hidden 24 --capacity 150"
+TASKS = ("37:updates", "53", "1:tasks", "41:updates", "67")  # the same where tasks switch
+OPTRESET = {"dqn": "1:targets", "sac": "31:updates", "classifier": "31:updates"}  # only DQN's targets are hard copies
+DUE = "--save-every 40 --record-every 30 --probe-every 70 --probe-batch 16 --snapshot-every 110 --batch-size 8"
+PLAY = f"{DUE} --warmup 60 --replay-ratio 0.5 --eval-every 130 --eval-episodes 1"
+ATARI = f"{PLAY} --width 0.25 --hidden 32 --lr 1e-3 --capacity 200 --noops 4 --max-frames 280"
+BREAKOUT = f"{ATARI} --env Breakout --life-loss"
+CARTPOLE = f"{PLAY} --env CartPole-v1 --hidden 24 --capacity 150"
 GREEDY = "--epsilon-start 0.02 --epsilon-final 0.02 --init xavier"  # no bias: the action follows the observation
 RANDOM = "--epsilon-start 1 --epsilon-final 1"
 STICKY = "--sticky 0.9"
 HARD = "--target-every 64"
 MOVING = "--target-every 1:updates --target-tau 0.1 --optimizer rmsprop"
 FANCY = "--double --head dueling --norm layer"
+BODY = f"{PLAY} --hidden 16 --lr 1e-3 --capacity 150"
+SHARP = "--log-std-min -9 --log-std-max -2 --alpha-init 0.01"
+NOISY = "--log-std-min -1 --alpha-init 10"
+DATA = f"{DUE} --eval-every 130 --images 64 --hidden 16 16 --lr 1e-2"
+ALONE = "--seed 1"
 ALL = "--every-intervention"  # stands for the flags that switch them on, found when the line is made
+EVERY = f"--seed 2 {ALL}"
 PROCESS = "process"  # the case whose lives are processes of their own
 
 
@@ -31,44 +38,74 @@ class Case:
     """A run of so many agent steps."""
 
     name: str
+    agent: str
     steps: int
     flags: list[str] = field(repr=False)
 
+    @property
+    def plays(self) -> bool:
+        """Whether it acts, and so has a replay whose rows are saved."""
+        return self.agent != "classifier"
+
+    @property
+    def methods(self) -> dict[str, list[str]]:
+        """{intervention: the flags that switch it on}."""
+        return switches(self.agent, TASKS if "--task-every" in self.flags else FIRING) if ALL in self.flags else {}
+
     def line(self, out: Path) -> list[str]:
-        """What stands behind `python -m agents.dqn`."""
-        methods = switches() if ALL in self.flags else {}
-        flags = [flag for flag in self.flags if flag != ALL] + [word for row in methods.values() for word in row]
-        return [*flags, "--steps", str(self.steps), "--out", str(out)]
+        """What stands behind `python`."""
+        flags = [flag for flag in self.flags if flag != ALL] + [word for row in self.methods.values() for word in row]
+        return ["-m", f"agents.{self.agent}", *flags, "--steps", str(self.steps), "--out", str(out)]
 
 
 def cases() -> dict[str, Case]:
     """{name: case}; the number of environments, n, network and optimizer vary along the way."""
-    alone, every = "--seed 1", f"--seed 2 {ALL}"
-    rows = (
-        case("atari-alone-greedy", 260, ATARI, "--fire", GREEDY, alone, HARD),
-        case("atari-alone-random", 260, ATARI, RANDOM, STICKY, alone, HARD, FANCY, "--num-envs 2 --n-step 3"),
-        case("atari-all-greedy", 260, ATARI, "--fire", GREEDY, every, HARD, "--num-envs 2 --n-step 3"),
-        case("atari-all-random", 260, ATARI, RANDOM, STICKY, every, HARD),
-        case("cartpole-alone-greedy", 500, CARTPOLE, GREEDY, alone, HARD, "--n-step 3"),
-        case("cartpole-alone-random", 500, CARTPOLE, RANDOM, alone, MOVING, "--num-envs 3"),
-        case("cartpole-all-greedy", 500, CARTPOLE, GREEDY, every, HARD, FANCY, "--num-envs 3"),
-        case("cartpole-all-random", 500, CARTPOLE, RANDOM, every, HARD, "--n-step 3"),
+    two, three, n = "--num-envs 2", "--num-envs 3", "--n-step 3"
+    dqn = (
+        ("atari-alone-greedy", 260, BREAKOUT, "--fire", GREEDY, ALONE, HARD),
+        ("atari-alone-random", 260, BREAKOUT, RANDOM, STICKY, ALONE, HARD, FANCY, two, n),
+        ("atari-all-greedy", 260, BREAKOUT, "--fire", GREEDY, EVERY, HARD, two, n),
+        ("atari-all-random", 260, BREAKOUT, RANDOM, STICKY, EVERY, HARD),
+        ("cartpole-alone-greedy", 500, CARTPOLE, GREEDY, ALONE, HARD, n),
+        ("cartpole-alone-random", 500, CARTPOLE, RANDOM, ALONE, MOVING, three),
+        ("cartpole-all-greedy", 500, CARTPOLE, GREEDY, EVERY, HARD, FANCY, three),
+        ("cartpole-all-random", 500, CARTPOLE, RANDOM, EVERY, HARD, n),
+        ("tasks-alone-random", 300, ATARI, "--env Breakout,Breakout@mode=4 --task-every 90", RANDOM, ALONE, HARD, two),
+        ("tasks-all-greedy", 300, ATARI, "--env Pong,Breakout --task-every 110", GREEDY, EVERY, HARD),
         # Three environments seal a chunk of 256 rows, the real size, at step 768.
-        case(PROCESS, 820, ATARI.replace("200", "1k"), RANDOM, STICKY, every, HARD, "--num-envs 3"),
+        (PROCESS, 820, BREAKOUT.replace("200", "1k"), RANDOM, STICKY, EVERY, HARD, three),
     )
+    sac = (
+        ("hopper-alone-sharp", 260, BODY, "--env Hopper-v5 --norm-obs", SHARP, ALONE),
+        ("hopper-all-noisy", 260, BODY, "--env Hopper-v5", NOISY, EVERY, two, n),
+        ("walker-alone-noisy", 300, BODY, "--env dmc:walker-walk,dmc:walker-run --task-every 110", NOISY, ALONE, two),
+        # Games of dm_control end by a time limit only, after 1,000 steps.
+        ("finger-all-sharp", 1060, BODY.replace("0.5", "0.1"), "--env dmc:finger-turn_hard --norm-obs", SHARP, EVERY),
+    )
+    classifier = (
+        ("labels-alone", 300, DATA, "--env labels:generated --task-every 110", ALONE),
+        ("labels-all", 300, DATA, "--env labels:generated --task-every 110 --net cnn --width 0.25", EVERY),
+        ("classes-all", 300, DATA, "--env classes:generated --task-until 0.9", EVERY),
+    )
+    agents = {"dqn": dqn, "sac": sac, "classifier": classifier}
+    rows = [Case(name, agent, n, words(*flags)) for agent, group in agents.items() for name, n, *flags in group]
     return {row.name: row for row in rows}
 
 
-def case(name: str, steps: int, *flags: str) -> Case:
-    return Case(name, steps, " ".join([DUE, *flags]).split())
+def words(*flags: str) -> list[str]:
+    return " ".join(flags).split()
 
 
-def switches() -> dict[str, list[str]]:
-    """{intervention: the flags that switch it on}: a new file joins by itself."""
+def switches(agent: str, firing: tuple[str, ...]) -> dict[str, list[str]]:
+    """A new file in interventions/ joins by itself."""
     from interventions import methods  # torch, which the first process of the soak can do without
 
+    special = {
+        "optreset": ["--optreset-every", OPTRESET[agent]],
+        "redo": ["--redo-every", "29:updates", "--redo-batch", "32"],
+    }
     rows = enumerate(methods().items())
-    return {name: SPECIAL.get(name) or switch(method, FIRING[i % len(FIRING)]) for i, (name, method) in rows}
+    return {name: special.get(name) or switch(method, firing[i % len(firing)]) for i, (name, method) in rows}
 
 
 def switch(method: Any, period: str) -> list[str]:
@@ -83,4 +120,4 @@ def switch(method: Any, period: str) -> list[str]:
         return [flag]
     if isinstance(first.default, int | float):
         return [flag, "0.01" if isinstance(first.default, float) else "1"]
-    raise ValueError(f"{flag}: say in SPECIAL of tests/soak/cases.py how it is switched on")
+    raise ValueError(f"{flag}: say in `switches` of tests/soak/cases.py how it is switched on")
