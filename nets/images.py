@@ -15,6 +15,7 @@ from nets.layers import ACTIVATIONS, Block, Conv2d
 
 CHANNELS, KERNEL = 16, 5  # of the CNN
 STAGES = ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1))  # channels, stride of a block
+LEAST = 8  # channels: with 4, torch 2.13's AVX2 convolutions write out of bounds and the process dies
 
 
 class CNN(Torso):
@@ -119,6 +120,8 @@ def cnn(shape: tuple[int, ...], config: NetConfig) -> tuple[CNN, int, int]:
 def resnet18(shape: tuple[int, ...], config: NetConfig) -> tuple[ResNet, int, int]:
     """shape: (C, H, W) -> the encoder, its output features (512 at width 1) and 1, the positions of one channel."""
     channels, size = square(shape, "ResNet-18")
+    if config.units(STAGES[0][0]) < LEAST:
+        raise ValueError(f"width {config.width} leaves ResNet-18 fewer than {LEAST} channels; take at least .125")
     stem = Block(
         Conv2d(channels, config.units(STAGES[0][0]), 3, 1, size, True, config.init), config.norm, config.activation
     )

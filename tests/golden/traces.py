@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from runs.loop import interact
 from tests.laws.members import METHODS, switched_on, taken
 
 UPDATES = 200
+ALL = [flag for m in METHODS for flag in switched_on(m)]
 HERE = Path(__file__).parent
 CASES = {
     "chain": ("dqn", "toy:chain", []),
@@ -17,7 +17,14 @@ CASES = {
     "cartpole-rmsprop": ("dqn", "CartPole-v1", ["--optimizer=rmsprop", "--clip=1"]),
     "catch": ("dqn", "toy:catch", []),
     "catch-layer-crelu-ema": ("dqn", "toy:catch", ["--norm=layer", "--activation=crelu", "--target-tau=0.01"]),
-    "catch-all-methods": ("dqn", "toy:catch", [flag for m in METHODS for flag in switched_on(m)]),
+    "catch-all-methods": ("dqn", "toy:catch", ALL),
+    "reach-sac": ("sac", "toy:reach", []),
+    "reach-sac-simba": ("sac", "toy:reach", ["--critic-net=simba", "--actor-net=bro", "--actor-every=2", "--lr=1e-4"]),
+    "reach-sac-all-methods": ("sac", "toy:reach", ALL),
+    "labels-mlp": ("classifier", "labels:generated", []),
+    "labels-cnn": ("classifier", "labels:generated", ["--net=cnn", "--norm=layer"]),
+    "labels-vit-two-hot": ("classifier", "labels:generated", ["--net=vit", "--qk-norm", "--loss=two_hot", "--depth=1"]),
+    "bits-all-methods": ("classifier", "drift:bits", ["--loss=mse", *ALL]),
 }
 
 
@@ -25,7 +32,8 @@ def losses(name: str, env: str, flags: list[str]) -> list[float]:
     """The loss of every part at each of the first 200 updates."""
     world, agent = taken(name, env, *flags)
     row = []
-    for _ in interact(agent, world.env, world.env.reset(0)):
+    world.begin()
+    for _ in world.loop(agent):
         agent.chain.tick()
         while agent.owed() > 0:
             agent.update()

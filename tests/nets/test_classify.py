@@ -10,7 +10,7 @@ SHAPE = (3, 20, 20)
 NETS = {
     "mlp": {},
     "cnn": {"width": 0.25},
-    "resnet18": {"width": 0.06},
+    "resnet18": {"width": 0.125},
     "vit": {"dim": 8, "depth": 2, "heads": 2},
 }
 EVERY = pytest.mark.parametrize("net", list(NETS))

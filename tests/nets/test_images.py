@@ -12,7 +12,7 @@ from nets.images import cnn, resnet18
 from tests.nets import nudge
 
 VARIANTS = list(product(["relu", "crelu", "tanh"], ["none", "layer"]))
-SMALL = {"cnn": ((2, 20, 20), 0.25), "resnet18": ((2, 8, 8), 0.06)}  # shape, width; the CNN leaves 2x2 positions
+SMALL = {"cnn": ((2, 20, 20), 0.25), "resnet18": ((2, 8, 8), 0.125)}  # shape, width; the CNN leaves 2x2 positions
 
 
 def make(net, hidden=(100,), **flags):
@@ -70,8 +70,8 @@ def test_a_norm_sits_behind_each_of_its_twenty_convolutions():
 
 @pytest.mark.parametrize("norm", ["none", "layer"])
 def test_a_block_of_the_resnet_is_two_convolutions_and_a_shortcut(norm):
-    net, _, _ = resnet18((3, 9, 9), NetConfig(width=0.0625, norm=norm))
-    p, x = dict(net.block3.named_parameters()), torch.rand(2, 4, 9, 9, generator=torch.Generator().manual_seed(0))
+    net, _, _ = resnet18((3, 9, 9), NetConfig(width=0.125, norm=norm))
+    p, x = dict(net.block3.named_parameters()), torch.rand(2, 8, 9, 9, generator=torch.Generator().manual_seed(0))
 
     def conv(name, x, stride, padding):
         h = F.conv2d(x, p[f"{name}.writer.weight"], p[f"{name}.writer.bias"], stride, padding)
@@ -82,9 +82,9 @@ def test_a_block_of_the_resnet_is_two_convolutions_and_a_shortcut(norm):
 
 
 def test_the_resnet_averages_its_last_positions():
-    net, features, positions = resnet18((1, 28, 28), NetConfig(width=0.0625))
+    net, features, positions = resnet18((1, 28, 28), NetConfig(width=0.125))
     sizes = [block.size for _, block in net.blocks()]
-    assert (sizes, features, positions) == ([28, 28, 14, 14, 7, 7, 4, 4], 32, 1)
+    assert (sizes, features, positions) == ([28, 28, 14, 14, 7, 7, 4, 4], 64, 1)
     h = net.stem(torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
     for _, block in net.blocks():
         h = block(h)
@@ -94,7 +94,7 @@ def test_the_resnet_averages_its_last_positions():
 
 
 def test_only_a_change_of_shape_has_a_shortcut_of_its_own():
-    relu, crelu = (resnet18((3, 8, 8), NetConfig(width=0.0625, activation=a))[0] for a in ("relu", "crelu"))
+    relu, crelu = (resnet18((3, 8, 8), NetConfig(width=0.125, activation=a))[0] for a in ("relu", "crelu"))
     assert [n for n, b in relu.blocks() if b.shortcut is not None] == ["block3", "block5", "block7"]
     assert all(b.shortcut is not None for _, b in crelu.blocks())
 

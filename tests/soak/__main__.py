@@ -18,10 +18,13 @@ from runs.faults import POINTS
 from tests.soak import report
 from tests.soak.cases import PROCESS, cases
 
-EVERY = ("mutants", *cases(), "accidents")  # the longest first
-MUTATED = (  # the fastest first; the later ones see what it does not
+MUTANTS = [f"mutants-{agent}" for agent in dict.fromkeys(case.agent for case in cases().values())]
+EVERY = (*MUTANTS, *cases(), "accidents")  # the longest first
+MUTATED = (  # of each agent the fastest first; the later ones see what it does not
     *("cartpole-all-random", "cartpole-all-greedy", "atari-all-random", "atari-all-greedy"),
-    "cartpole-alone-random",
+    *("cartpole-alone-random", "tasks-all-greedy", "tasks-alone-random"),
+    *("hopper-all-noisy", "hopper-alone-sharp", "walker-alone-noisy", "finger-all-sharp"),
+    *("labels-all", "labels-alone", "classes-all"),
 )
 ROOT = Path(__file__).resolve().parents[2]
 LEAST_KILLS, LEAST_MUTANTS = 40, 12
@@ -74,11 +77,12 @@ def work(args: argparse.Namespace, start: float) -> int:
     import torch
     import torch._dynamo  # by the first optimizer otherwise, in each life anew
 
-    from tests.soak.tasks import perform
+    from tests.soak.tasks import perform, preload
 
     torch.set_num_threads(1)
     say = lambda text: print(f"{time.monotonic() - start:6.0f} s  {text}", flush=True)
     for task in words(args.task):
+        preload(task)
         (args.work / f"{task}.json").write_text(json.dumps(perform(task, args, say)))
     return 0
 
@@ -119,12 +123,13 @@ def outcome(path: Path, task: str) -> report.Result:
 
 def too_few(args: argparse.Namespace, results: dict[str, report.Result]) -> list[str]:
     """The numbers that the whole soak promises, and the mutants that were asked for by name."""
-    verdicts = {row["name"]: row["verdict"] for row in results.get("mutants", {}).get("verdicts", [])}
-    unknown = [f"there is no mutant {name}" for name in args.mutants if name not in verdicts]
+    verdicts = [row for task in MUTANTS for row in results.get(task, {}).get("verdicts", [])]
+    known = {row["name"].partition(" ")[2] for row in verdicts}
+    unknown = [f"there is no mutant {name}" for name in args.mutants if name not in known]
     if {*args.only} != {*EVERY} or args.mutants:
         return unknown
     kills = sum(score["kills"] for result in results.values() for score in result.get("scores", []))
-    caught = sum(verdict == "caught" for verdict in verdicts.values())
+    caught = sum(row["verdict"] == "caught" for row in verdicts)
     rows = {f"{kills} kills of {LEAST_KILLS}": kills >= LEAST_KILLS}
     rows |= {f"{caught} mutants caught of {LEAST_MUTANTS}": caught >= LEAST_MUTANTS}
     return [f"only {text}" for text, enough in rows.items() if not enough]

@@ -70,17 +70,33 @@ def cases() -> dict[str, Case]:
         ("cartpole-alone-random", 500, CARTPOLE, RANDOM, ALONE, MOVING, three),
         ("cartpole-all-greedy", 500, CARTPOLE, GREEDY, EVERY, HARD, FANCY, three),
         ("cartpole-all-random", 500, CARTPOLE, RANDOM, EVERY, HARD, n),
-        ("tasks-alone-random", 300, ATARI, "--env Breakout,Breakout@mode=4 --task-every 90", RANDOM, ALONE, HARD, two),
+        (
+            "tasks-alone-random",
+            300,
+            ATARI,
+            "--env Breakout,Breakout@mode=4 --task-every 90 --max-frames 120",
+            RANDOM,
+            ALONE,
+            HARD,
+            two,
+        ),
         ("tasks-all-greedy", 300, ATARI, "--env Pong,Breakout --task-every 110", GREEDY, EVERY, HARD),
         # Three environments seal a chunk of 256 rows, the real size, at step 768.
-        (PROCESS, 820, BREAKOUT.replace("200", "1k"), RANDOM, STICKY, EVERY, HARD, three),
+        (PROCESS, 820, BREAKOUT, "--capacity 1k", RANDOM, STICKY, EVERY, HARD, three),
     )
     sac = (
         ("hopper-alone-sharp", 260, BODY, "--env Hopper-v5 --norm-obs", SHARP, ALONE),
         ("hopper-all-noisy", 260, BODY, "--env Hopper-v5", NOISY, EVERY, two, n),
         ("walker-alone-noisy", 300, BODY, "--env dmc:walker-walk,dmc:walker-run --task-every 110", NOISY, ALONE, two),
         # Games of dm_control end by a time limit only, after 1,000 steps.
-        ("finger-all-sharp", 1060, BODY.replace("0.5", "0.1"), "--env dmc:finger-turn_hard --norm-obs", SHARP, EVERY),
+        (
+            "finger-all-sharp",
+            1060,
+            BODY,
+            "--replay-ratio 0.1 --eval-every 500 --env dmc:finger-turn_hard --norm-obs",
+            SHARP,
+            EVERY,
+        ),
     )
     classifier = (
         ("labels-alone", 300, DATA, "--env labels:generated --task-every 110", ALONE),

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import agents.arena
 import agents.session
 import runs.directory
 from runs import chunks, faults
@@ -69,8 +70,8 @@ def halt(*texts: str) -> Callable[[], None]:
     return setup
 
 
-def stop_at(step: int) -> Callable[[], None]:
-    """SIGTERM from within when this step has been measured."""
+def stop_at(step: int, switching: bool = False) -> Callable[[], None]:
+    """SIGTERM from within when this step has been measured; or the first from there in which the task has switched."""
 
     def setup() -> None:
         small()
@@ -78,7 +79,7 @@ def stop_at(step: int) -> Callable[[], None]:
 
         def measured(self: agents.session.Session) -> None:
             measure(self)
-            if self.step >= step:
+            if self.step >= step and (not switching or getattr(self.world, "stale", False)):
                 os.kill(os.getpid(), signal.SIGTERM)
 
         agents.session.Session.measure = measured
@@ -91,7 +92,7 @@ def stop_in_evaluation(number: int) -> Callable[[], None]:
 
     def setup() -> None:
         small()
-        play, played = agents.session.play, itertools.count(1)
+        play, played = agents.arena.play, itertools.count(1)
 
         def stopped(act: Callable[[Any], Any], *rest: Any) -> Any:
             moves = itertools.count(1) if next(played) == number else itertools.repeat(0)
@@ -103,6 +104,6 @@ def stop_in_evaluation(number: int) -> Callable[[], None]:
 
             return play(acting, *rest)
 
-        agents.session.play = stopped
+        agents.arena.play = stopped
 
     return setup

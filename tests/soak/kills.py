@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from tests.soak import faults
-from tests.soak.cases import ALL, Case, switches
+from tests.soak.cases import Case
 from tests.soak.compare import differences
 from tests.soak.process import End, Failure, Life
 
@@ -68,7 +68,7 @@ class Score:
 
 
 class Bench:
-    """One case: its reference, and a fresh directory for each run. real: every life is `python -m agents.dqn`."""
+    """One case: its reference, and a fresh directory for each run. real: every life is a process of its own."""
 
     def __init__(self, case: Case, work: Path, real: bool = False) -> None:
         self.case, self.folder, self.real = case, work / case.name, real
@@ -123,8 +123,8 @@ class Bench:
     def silent(self) -> list[str]:
         """Interventions with a period of which the reference holds no event."""
         rows = (self.reference / "metrics.jsonl").read_text()
-        periodic = [name for name, flags in switches().items() if flags[0].endswith("-every")]
-        return [name for name in periodic if ALL in self.case.flags and f'"event/{name}"' not in rows]
+        periodic = [name for name, flags in self.case.methods.items() if flags[0].endswith("-every")]
+        return [name for name in periodic if f'"event/{name}"' not in rows]
 
     def each(self, blows: Iterable[Blow], name: str) -> None:
         """A run for every blow."""

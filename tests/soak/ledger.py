@@ -22,27 +22,35 @@ JOINED = [
         (r"(agent/parts/\w+/(?:net|target))(?:/.*)?", r"\1"),
         (r"(agent/parts/\w+/opt)/[^/]+/(\w+)", r"\1/*/\2"),
         (r"(agent/chain/\w+/state/[^/]+)/.*", r"\1"),
-        (r"(agent/sums)(?:/.*)?", r"\1"),
-        (r"(env/finished)/.*", r"\1"),
-        (r"env/games/\d+/(.*)", r"env/games/*/\1"),
+        (r"(world/env/finished)/.*", r"\1"),
+        (r"world/env/games/\d+/physics/(\w+)(?:/.*)?", r"world/env/games/*/physics/\1"),
+        (r"world/env/games/\d+/(.*)", r"world/env/games/*/\1"),
     )
 ]
-# Entries that a fresh object holds already at every mark: there is nothing to forget.
+# Of which agent, and entries that a fresh object holds already at every mark: there is nothing to forget.
 CONSTANT = {
-    "agent/rng/init": "drawn from only while the agent is built",
-    "agent/loss_rng": "DQN's loss draws nothing",
-    "agent/clock/tasks": "counts the tasks of data streams, which DQN has none of",
-    "agent/clock/extra": "counts updates beyond the replay ratio, which no method here makes",
-    "agent/chain/optreset/rng": "draws nothing",
-    "env/finished": "emptied at each step, before any save",
-    "env/games/*/layers/*": "attributes of gymnasium's classes that nothing changes after their constructor",
+    "* agent/rng/init": "drawn from only while the agent is built",
+    "* agent/clock/extra": "counts updates beyond the replay ratio, which no method here makes",
+    "* agent/chain/optreset/rng": "draws nothing",
+    "dqn agent/loss_rng": "DQN's loss draws nothing",
+    "sac agent/clock/targets": "counts hard copies, and SAC's targets are moving averages",
+    "classifier agent/loss_rng": "its losses draw nothing",
+    "classifier agent/rng/act": "it does not act",
+    "classifier agent/rng/replay": "a stream's minibatches are a function of its seed, task and step",
+    "classifier agent/replay/checksum": "guards against other data; a load compares it",
+    "classifier agent/clock/episodes": "labelled data have none",
+    "classifier agent/clock/targets": "it has no slow network",
+    "classifier agent/synced": "the same",
+    "classifier agent/origin/*": "its warm-up is over before the first step",
+    "* world/env/finished": "emptied at each step, before any save",
+    "* world/env/games/*/layers/*": "attributes of gymnasium's classes that nothing changes after their constructor",
 }
 # Entries that differ and change nothing that is compared.
 REDUNDANT = {
-    "table/save": "says only when the next checkpoint is written; every checkpoint is exact",
-    "now/reward": "the replay holds it in its newest row; only a game's very first row is read from here",
-    "now/discount": "the same",
-    "env/games/*/layers/*/steps_beyond_terminated": "set where a game ends, and the reset that follows sets it anew",
+    "* table/save": "says only when the next checkpoint is written; every checkpoint is exact",
+    "* world/now/reward": "the replay holds it in its newest row; only a game's very first row is read from here",
+    "* world/now/discount": "the same",
+    "dqn world/env/games/*/layers/*/steps_beyond_terminated": "set where a game ends; its reset sets it anew",
 }
 
 
@@ -69,7 +77,7 @@ def named(path: str) -> str:
 
 
 def reason(name: str, reasons: Mapping[str, str]) -> str:
-    """Why it is in the list; "" if it is not."""
+    """Why it is in the list; "" if it is not. name: agent and entry, "dqn agent/rng/init"."""
     return next((why for pattern, why in reasons.items() if fnmatch(name, pattern)), "")
 
 

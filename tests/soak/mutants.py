@@ -12,6 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from runs import checkpoint
+from runs.record import METRICS
 from tests.soak import faults, forget, ledger
 from tests.soak.cases import Case
 from tests.soak.compare import Rows, differences
@@ -25,22 +26,23 @@ TRIES, FEW = 30, 5  # places at which an entry is forgotten before it counts as 
 
 @dataclass(frozen=True)
 class Mark:
-    """A run stopped at a step, in a directory that is copied for each mutant."""
+    """A run stopped at a step, in a directory that is copied for each mutant. switching: the row of another task."""
 
     bench: Bench
     step: int
+    switching: bool = False
 
     @property
     def path(self) -> Path:
-        return self.bench.folder / f"mark-{self.step}"
+        return self.bench.folder / f"mark-{self.step}{'-switching' * self.switching}"
 
     def __str__(self) -> str:
-        return f"{self.bench.case.name}@{self.step}"
+        return f"{self.bench.case.name}@{self.step}{' (switching)' * self.switching}"
 
 
 @dataclass
 class Verdict:
-    """What became of a mutant: caught, redundant, constant or missed."""
+    """What became of a mutant: caught, redundant, constant or missed. name: with the agent's before the entry's."""
 
     name: str
     verdict: str
@@ -49,8 +51,23 @@ class Verdict:
     loaded: bool = False  # a load that forgets it passes the digest check
 
 
-def steps(case: Case, reference: Path) -> list[int]:
-    """Where to stop: mid-game, before and at the ends of games, and shortly before the run's own end."""
+def places(case: Case, reference: Path) -> list[tuple[int, bool]]:
+    """Where to stop: mid-game, before and at the ends of games and of a task, and shortly before the run's own end."""
+    found = {(case.steps * 5 // 9 + 1, False), (case.steps - 3, False)}
+    if ends := [step for step in switches(reference) if step < case.steps - 8]:
+        step = ends[(len(ends) - 1) // 2]
+        found |= {(step - 3, False), (step, case.plays)}
+    return sorted(found | {(step, False) for step in endings(case, reference)} if case.plays else found)
+
+
+def switches(reference: Path) -> list[int]:
+    """The steps at which a task ended."""
+    rows = map(json.loads, (reference / METRICS).read_text().splitlines())
+    return [row["step"] for row in rows if {"visit/number", "task/number"} & row.keys()]
+
+
+def endings(case: Case, reference: Path) -> set[int]:
+    """Steps before the ends of three games, and one at the end of the second."""
     loaded = checkpoint.load(reference)
     assert loaded is not None
     rows = Rows(loaded.manifest.logs["replay"])
@@ -58,21 +75,22 @@ def steps(case: Case, reference: Path) -> list[int]:
     kinds = rows.columns()["step_type"]  # [T, N]
     ahead = (kinds[::-1] != FIRST).sum(1).cumsum()[::-1]  # steps from before a row to the run's end
     ends = [i for i in range(8, len(kinds) - 8) if (kinds[i] == LAST).any() and (kinds[i - 1] != FIRST).all()]
-    chosen = {len(ends) // 4, len(ends) // 2, 3 * len(ends) // 4} if ends else set()
-    before = {case.steps - int(ahead[ends[i]]) for i in chosen}
-    at = {case.steps - int(ahead[ends[len(ends) // 2] + 1])} if ends else set()
-    return sorted({case.steps * 5 // 9 + 1, case.steps - 3, *before, *at})
+    if not ends:
+        return set()
+    middle = ends[len(ends) // 2]
+    return {case.steps - int(ahead[i]) for i in (ends[len(ends) // 4], middle, ends[3 * len(ends) // 4], middle + 1)}
 
 
 def marks(bench: Bench) -> list[Mark]:
     """One life after the other, each stopped at the next mark; who forgets nothing there must not differ."""
     bench.prepare()
     out = bench.folder / "prefix"
-    found = [Mark(bench, step) for step in steps(bench.case, bench.reference)]
+    found = [Mark(bench, *place) for place in places(bench.case, bench.reference)]
     for mark in found:
-        Life(bench.case.line(out), out.with_suffix(".log"), faults.stop_at(mark.step)).end().expect(75)
+        setup = faults.stop_at(mark.step, mark.switching)
+        Life(bench.case.line(out), out.with_suffix(".log"), setup).end().expect(75)
         shutil.copytree(out, mark.path)
-        with (mark.path / "metrics.jsonl").open("a") as file:
+        with (mark.path / METRICS).open("a") as file:
             file.write(RESIDUE)
         if how := resumed(mark, forget.entry("")):
             raise Failure(f"{mark}: a resume that forgets nothing differs: {how}")
@@ -117,7 +135,7 @@ def lacking(marks: Iterable[Mark]) -> dict[str, list[Mark]]:
     return found
 
 
-def judge(name: str, places: list[Mark], setup: forget.Setup, is_entry: bool) -> Verdict:
+def judge(name: str, places: list[Mark], setup: forget.Setup, entry: str = "") -> Verdict:
     """Forget it at one mark after the other until it is noticed."""
     if not places:
         why = ledger.reason(name, ledger.CONSTANT)
@@ -125,7 +143,7 @@ def judge(name: str, places: list[Mark], setup: forget.Setup, is_entry: bool) ->
     why = ledger.reason(name, ledger.REDUNDANT)
     for mark in places[: FEW if why else TRIES]:
         if how := resumed(mark, setup):
-            return Verdict(name, "caught", str(mark), how, is_entry and not refused(mark, name))
+            return Verdict(name, "caught", str(mark), how, bool(entry) and not refused(mark, entry))
     return Verdict(name, "redundant" if why else "missed", how=why or f"nothing differs at {len(places)} marks")
 
 
@@ -138,11 +156,12 @@ def spread(places: list[Mark]) -> list[Mark]:
 
 
 def verdicts(benches: list[Bench], only: Sequence[str] = ()) -> Iterator[dict[str, object]]:
-    """The verdict on every entry and act, as they fall."""
-    every = [mark for bench in benches for mark in marks(bench)]
+    """The verdict on every entry and act of one agent, as they fall."""
+    every, case = [mark for bench in benches for mark in marks(bench)], benches[0].case
+    wanted = lambda name: not only or name in only
     for name, places in sorted(lacking(every).items()):
-        if not only or name in only:
-            yield asdict(judge(name, spread(places), forget.entry(name), is_entry=True))
-    for name, setup in forget.acts().items():
-        if not only or name in only:
-            yield asdict(judge(name, spread(every), setup, is_entry=False))
+        if wanted(name):
+            yield asdict(judge(f"{case.agent} {name}", spread(places), forget.entry(name), name))
+    for name, setup in forget.acts(case).items():
+        if wanted(name):
+            yield asdict(judge(f"{case.agent} {name}", spread(every), setup))

@@ -1,4 +1,4 @@
-"""One life of a run: a fork that trains, or a real `python -m agents.dqn`.
+"""One life of a run: a fork that trains, or a real `python -m agents.dqn`, `agents.sac` or `agents.classifier`.
 
 Forks save the seconds of importing torch, so that a kill costs little. They are exact: the reference is a real process.
 """
@@ -11,11 +11,14 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from agents.dqn import DQN, DQNConfig
+from agents.config import AgentConfig
+from agents.learner import Learner
 from agents.main import run
+from envs.data import load
 
 ROOT = Path(__file__).resolve().parents[2]
 HANG = 180.0  # seconds after which a life that should have ended is a failure
@@ -40,7 +43,7 @@ class End:
 
 
 class Life:
-    """A process that runs one command line; `setup` is called in it first, a real one gets `variables` instead."""
+    """A process that runs `python` with a line; `setup` is called in it first, a real one gets `variables` instead."""
 
     def __init__(
         self,
@@ -108,11 +111,30 @@ def live(line: list[str], log: Path, setup: Callable[[], None], real: bool, vari
         if real:
             environment = {**os.environ, "PYTHONHASHSEED": "random", **variables}
             os.chdir(ROOT)
-            os.execve(sys.executable, [sys.executable, "-m", "agents.dqn", *line], environment)
+            os.execve(sys.executable, [sys.executable, *line], environment)
         setup()
-        code = run(DQN, DQNConfig, line)
+        code = run(*defined(line[1]), line[2:])
     except BaseException:
         traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(code)
+
+
+def defined(module: str) -> tuple[type[Learner], type[AgentConfig]]:
+    """The agent of a module, and its config."""
+    mine = [x for x in vars(import_module(module)).values() if isinstance(x, type) and x.__module__ == module]
+    (agent,) = (x for x in mine if issubclass(x, Learner))
+    (config,) = (x for x in mine if issubclass(x, AgentConfig))
+    return agent, config
+
+
+def preload(agent: str) -> None:
+    """What a life would import or draw first, in the process that it is forked from."""
+    import_module(f"agents.{agent}")
+    if agent == "sac":
+        os.environ.setdefault("MUJOCO_GL", "disable")  # as envs/suite.py
+        for module in ("gymnasium.envs.mujoco.hopper_v5", "dm_control.suite.wrappers.action_scale"):
+            import_module(module)
+    if agent == "classifier":
+        load("generated")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from tests.soak import process
 from tests.soak.accidents import befall
 from tests.soak.cases import PROCESS, cases
 from tests.soak.kills import Bench, Blow, points, signals
@@ -15,6 +16,7 @@ from tests.soak.process import Failure
 from tests.soak.report import first_line
 
 ACCIDENT = "atari-all-random"
+MUTANTS = "mutants"  # and of which agent: mutants-sac
 BIRTH = "cartpole-alone-greedy"  # whose first changes of files are each a kill of their own
 Result = dict[str, Any]
 Say = Callable[[str], None]
@@ -24,13 +26,14 @@ def kills(name: str, args: Namespace, say: Say) -> Result:
     """The named points, the first changes of a fresh directory, and signals at random times."""
     rng, bench = random.Random(f"{args.seed} {name}"), Bench(cases()[name], args.work, real=name == PROCESS)
     bench.prepare()
+    named = [point for point in args.points if bench.case.plays or not point.startswith("chunk")]
     bench.score.failures += [f"{name}: {method} never fires" for method in bench.silent()]
     lifetime = bench.undisturbed()
     say(f"{name}: the reference stands; a life takes {lifetime:.1f} s")
     if bench.real:
-        bench.all([*processes(lifetime, rng), *points(args.points, 1)], "points")
+        bench.all([*processes(lifetime, rng), *points(named, 1)], "points")
         return {"scores": [asdict(bench.score)]}
-    blows = points(args.points, args.occurrences)
+    blows = points(named, args.occurrences)
     bench.all(rng.sample(blows, len(blows)), "points")
     say(f"{name}: {bench.score.kills} kills at named points")
     if name == BIRTH:
@@ -54,8 +57,12 @@ def accidents(args: Namespace, say: Say) -> Result:
     return {"accidents": rows}
 
 
-def mutants(args: Namespace, say: Say) -> Result:
-    benches = [Bench(cases()[name], args.work) for name in args.mutated]
+def mutants(agent: str, args: Namespace, say: Say) -> Result:
+    """Of one agent's cases."""
+    mutated = [cases()[name] for name in args.mutated]
+    benches = [Bench(case, args.work) for case in mutated if case.agent == agent]
+    if not benches:
+        raise Failure(f"no case of {agent} among {', '.join(args.mutated)}")
     rows = []
     for row in verdicts(benches, args.mutants):
         rows.append(row)
@@ -64,12 +71,21 @@ def mutants(args: Namespace, say: Say) -> Result:
     return {"verdicts": rows}
 
 
+def preload(task: str) -> None:
+    """What its lives need, in the process that they are forked from."""
+    agent = (
+        task.partition("-")[2] if task.startswith(MUTANTS) else cases()[ACCIDENT if task == "accidents" else task].agent
+    )
+    process.preload(agent)
+
+
 def perform(task: str, args: Namespace, say: Say) -> Result:
     """A task to its result; whatever goes wrong outside of a run is a result too."""
     try:
         if task == "accidents":
             return accidents(args, say)
-        return mutants(args, say) if task == "mutants" else kills(task, args, say)
+        kind, _, agent = task.partition("-")
+        return mutants(agent, args, say) if kind == MUTANTS else kills(task, args, say)
     except Failure as failure:
         return {"broken": f"{task}: {failure}"}
     except Exception:
