@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -14,9 +15,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from agents.build import build
+from agents.classifier import Classifier, ClassifierConfig
 from agents.dqn import DQN, DQNConfig
 from agents.flags import parse
+from agents.learner import Learner
+from agents.sac import SAC, SACConfig
 from agents.session import Session
+from agents.world import World
 from runs.lock import RunLock
 from runs.signals import Stop
 
@@ -38,10 +43,19 @@ def peak() -> float:
     return 2 * 1024**3 / seconds(lambda: a @ b, 20)
 
 
-def update() -> dict[str, float]:
-    """DQN's update on 84x84 images, batch 32, beside the time its FLOPs take at the peak of a matrix product."""
-    settings = parse("dqn", DQNConfig, ["--env=Pong", "--warmup=200", "--capacity=2k"])
-    world, agent = build(DQN, settings)
+def dqn_update() -> dict[str, float]:
+    """On 84x84 images, batch 32."""
+    return update(build(DQN, parse("dqn", DQNConfig, ["--env=Pong", "--warmup=200", "--capacity=2k"])))
+
+
+def sac_update() -> dict[str, float]:
+    """On HalfCheetah, 256x256, batch 256."""
+    return update(build(SAC, parse("sac", SACConfig, ["--env=HalfCheetah", "--warmup=200", "--capacity=2k"])))
+
+
+def update(made: tuple[World, Learner]) -> dict[str, float]:
+    """An update beside the time its FLOPs take at the peak of a matrix product."""
+    world, agent = made
     world.begin()
     for _ in world.loop(agent):
         if agent.clock["steps"] >= 300:
@@ -53,6 +67,35 @@ def update() -> dict[str, float]:
     took = seconds(agent.update, 40)
     limit = counter.get_total_flops() / peak()
     return {"update ms": 1e3 * took, "limit ms": 1e3 * limit, "update / limit": took / limit}
+
+
+def classifier() -> dict[str, float]:
+    """A step of the classifier, batch 16 of MNIST into an MLP 2x128, beside the same in bare torch."""
+    flags = ["--env=labels:mnist", "--hidden", "128", "128", "--task-every=never"]
+    world, agent = build(Classifier, parse("classifier", ClassifierConfig, flags))
+    world.begin()
+    steps = iter(world.loop(agent))
+    data = agent.replay.peek(1_200, np.random.default_rng(0))
+    x, y = data.obs.flatten(1).float() / 255, data.action
+    sizes = (x.shape[1], 128, 128, 10)
+    layers = [layer for pair in pairwise(sizes) for layer in (torch.nn.Linear(*pair), torch.nn.ReLU())][:-1]
+    net = torch.nn.Sequential(*layers)
+    opt = torch.optim.Adam(net.parameters(), 1e-3, fused=True)
+    order = torch.randperm(len(y)).view(-1, 16)
+
+    def ours() -> None:
+        next(steps)
+        agent.update()
+
+    def bare() -> None:
+        index = order[agent.clock["steps"] % len(order)]
+        opt.zero_grad()
+        torch.nn.functional.cross_entropy(net(x[index]), y[index]).backward()  # type: ignore[no-untyped-call]
+        opt.step()
+
+    rows = [(seconds(ours, 5, 100), seconds(bare, 5, 100)) for _ in range(9)]
+    ratio = median(a / b for a, b in rows)
+    return {"step us": 1e6 * median(a for a, _ in rows), "bare us": 1e6 * median(b for _, b in rows), "ratio": ratio}
 
 
 def replay(rows: int = 10_000) -> dict[str, float]:

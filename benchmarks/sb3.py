@@ -1,12 +1,12 @@
-"""Stable-Baselines3's DQN on Pong with the settings of benchmarks/processes.py: STEPS and WARMUP as arguments."""
+"""Stable-Baselines3 (or SBX, its jax sibling) with the settings of benchmarks/processes.py: ALGORITHM STEPS WARMUP."""
 
 import sys
 
-import ale_py
 import gymnasium
 
 
-def main(steps: int, warmup: int) -> None:
+def dqn(steps: int, warmup: int) -> None:
+    import ale_py
     from stable_baselines3 import DQN
     from stable_baselines3.common.env_util import make_atari_env
     from stable_baselines3.common.vec_env import VecFrameStack
@@ -18,5 +18,19 @@ def main(steps: int, warmup: int) -> None:
     DQN("CnnPolicy", env, 1e-4, target_update_interval=1_000, device="cpu", **settings, **epsilon).learn(steps)
 
 
+def sac(steps: int, warmup: int) -> None:
+    from stable_baselines3 import SAC
+
+    env = gymnasium.make("HalfCheetah-v5")
+    SAC("MlpPolicy", env, buffer_size=10_000, learning_starts=warmup, device="cpu").learn(steps)
+
+
+def sbx(steps: int, warmup: int) -> None:
+    from sbx import SAC
+
+    env = gymnasium.make("HalfCheetah-v5")
+    SAC("MlpPolicy", env, buffer_size=10_000, learning_starts=warmup).learn(steps)
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    {"dqn": dqn, "sac": sac, "sbx": sbx}[sys.argv[1]](int(sys.argv[2]), int(sys.argv[3]))

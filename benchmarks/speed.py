@@ -1,16 +1,18 @@
-"""`make bench`: every figure of docs/performance.md. BENCH="--peer PATH/cleanrl/dqn_atari.py" adds CleanRL."""
+"""`make bench`: every figure of docs/performance.md.
+
+BENCH="--peer PATH/cleanrl/dqn_atari.py --sbx PYTHON" adds CleanRL, and SBX from a Python that has sbx-rl.
+"""
 
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 import torch
 import tyro
 
-from benchmarks.pieces import overhead, replay, update
-from benchmarks.processes import Command, cleanrl, ours, rate, sb3
+from benchmarks.pieces import classifier, dqn_update, overhead, replay, sac_update
+from benchmarks.processes import Match, dqn, rate, sac
 from runs.progress import say
 
 BUSY = "while True: pass"
@@ -22,25 +24,27 @@ class Bench:
 
     peer: str = ""
     """Path of CleanRL's dqn_atari.py, measured beside SB3"""
+    sbx: str = ""
+    """A Python with sbx-rl (jax) and gymnasium's MuJoCo, measured beside SB3"""
     alternations: int = 5
     """Runs of each system, in turn"""
-    only: tuple[str, ...] = ("pieces", "peers", "busy")
-    """pieces: update, replay, recording. peers: end to end. busy: beside a busy process"""
+    only: tuple[str, ...] = ("pieces", "dqn", "sac", "busy")
+    """pieces: updates, replay, recording. dqn, sac: end to end beside peers. busy: DQN beside a busy process"""
 
 
-def alternate(systems: dict[str, Command], threads: int, times: int) -> None:
+def alternate(title: str, match: Match, threads: int, times: int) -> None:
     """Steps per CPU second of each system, in turn, and the median of ours over each peer."""
-    rates: dict[str, list[float]] = {name: [] for name in systems}
-    walls: dict[str, list[float]] = {name: [] for name in systems}
+    rates: dict[str, list[float]] = {name: [] for name in match.systems}
+    walls: dict[str, list[float]] = {name: [] for name in match.systems}
     for _ in range(times):
-        for name, command in systems.items():
-            cpu, wall = rate(command, threads)
+        for name in match.systems:
+            cpu, wall = rate(match, name, threads)
             rates[name].append(cpu)
             walls[name].append(wall)
-    for name in systems:
+    for name in match.systems:
         ratio = median(a / b for a, b in zip(rates["ours"], rates[name], strict=True))
         say(
-            f"{threads} threads  {name:8} {median(rates[name]):6.1f} steps/CPU-s ({min(rates[name]):.1f}.."
+            f"{title}, {threads} threads  {name:8} {median(rates[name]):6.1f} steps/CPU-s ({min(rates[name]):.1f}.."
             f"{max(rates[name]):.1f})  {median(walls[name]):6.1f} steps/s  ours / {name} {ratio:.2f}"
         )
 
@@ -49,10 +53,10 @@ def busy(times: int) -> None:
     """Our default threads, quiet and beside a process that never rests: wall time must not collapse."""
     rows = []
     for _ in range(times):
-        quiet = rate(ours, 0, default=True)[1]
+        quiet = rate(dqn(""), "ours", 0)[1]
         neighbour = subprocess.Popen([sys.executable, "-c", BUSY])
         try:
-            rows.append(rate(ours, 0, default=True)[1] / quiet)
+            rows.append(rate(dqn(""), "ours", 0)[1] / quiet)
         finally:
             neighbour.kill()
             neighbour.wait()
@@ -63,14 +67,15 @@ def main(bench: Bench) -> None:
     if "pieces" in bench.only:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            say(f"{threads} threads  " + show(update()))
+            say(f"DQN, {threads} threads  " + show(dqn_update()))
+            say(f"SAC, {threads} threads  " + show(sac_update()))
         torch.set_num_threads(1)
+        say("1 thread   " + show(classifier()))
         say("1 thread   " + show(replay()))
         say("1 thread   " + show(overhead()))
-    if "peers" in bench.only:
-        systems = {"ours": ours, "sb3": sb3} | ({"cleanrl": cleanrl(Path(bench.peer))} if bench.peer else {})
-        for threads in (1, 2):
-            alternate(systems, threads, bench.alternations)
+    for title, match in (("dqn", dqn(bench.peer)), ("sac", sac(bench.sbx))):
+        for threads in (1, 2) if title in bench.only else ():
+            alternate(title, match, threads, bench.alternations)
     if "busy" in bench.only:
         busy(max(1, bench.alternations // 2))
 

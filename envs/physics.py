@@ -7,7 +7,6 @@ their sizes, and are functions of the state. Some tasks edit their MjModel at th
 the model as it was made is saved too.
 """
 
-# mypy: disable-error-code="import-untyped,import-not-found"
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -43,6 +43,8 @@ class Part:
         self.net = self.fresh(seed)
         self.target = deepcopy(self.net).requires_grad_(False) if tau is not None else None
         self.trainable = [p for p in self.net.parameters() if p.requires_grad]
+        self.twins = [list[Tensor](net.parameters()) for net in (self.target, self.net) if net is not None]
+        self.statistics = [] if self.target is None else list(zip(self.target.buffers(), self.net.buffers(), strict=True))
         self.opt = optimizer(self.trainable)
         self.age = 0
 
@@ -110,12 +112,12 @@ class Part:
         """target <- target + tau (net - target); buffers (running statistics) are copied whole."""
         if self.target is None:
             return
-        slow, live = list[Tensor](self.target.parameters()), list[Tensor](self.net.parameters())
+        slow, live = self.twins
         if tau == 1.0:
             torch._foreach_copy_(slow, live)
         else:
             torch._foreach_lerp_(slow, live, tau)
-        for copy, buffer in zip(self.target.buffers(), self.net.buffers(), strict=True):
+        for copy, buffer in self.statistics:
             copy.copy_(buffer)
 
     def state_dict(self) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def moments(part):
 
 
 def states(learner, size=64):
-    return learner.sample(size, stream(1, "states"))
+    return learner.view(stream(1, "states")).batch(size)
 
 
 def outputs(learner, batch):

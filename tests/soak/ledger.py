@@ -32,6 +32,8 @@ CONSTANT = {
     "* agent/rng/init": "drawn from only while the agent is built",
     "* agent/clock/extra": "counts updates beyond the replay ratio, which no method here makes",
     "* agent/chain/optreset/rng": "draws nothing",
+    "* world/env/games/*/task/*": "attributes of dm_control's tasks, likewise",
+    "dqn world/env/games/*/physics": "Atari and CartPole have none of MuJoCo's",
     "dqn agent/loss_rng": "DQN's loss draws nothing",
     "sac agent/clock/targets": "counts hard copies, and SAC's targets are moving averages",
     "classifier agent/loss_rng": "its losses draw nothing",
@@ -50,6 +52,9 @@ REDUNDANT = {
     "* table/save": "says only when the next checkpoint is written; every checkpoint is exact",
     "* world/now/reward": "the replay holds it in its newest row; only a game's very first row is read from here",
     "* world/now/discount": "the same",
+    "sac world/env/games/*/tally/over": "set where a game ends; its reset makes a new tally",
+    "sac world/env/games/*/physics/flags": "say what the last step has computed; computed again it is the same here",
+    "sac optimizer: memory order of the moments": "matrices and vectors have only one",
     "dqn world/env/games/*/layers/*/steps_beyond_terminated": "set where a game ends; its reset sets it anew",
 }
 
