@@ -16,7 +16,7 @@ from interventions.chain import Chain
 
 def problems(settings: Settings) -> list[str]:
     """Every problem of a command line that can be seen without building it."""
-    rows = settings.run.problems() + settings.config.problems() + settings.tasks.problems()
+    rows = settings.run.problems() + settings.config.problems()
     tries: tuple[Callable[[], object], ...] = (lambda: world(settings), lambda: device(settings.run.device))
     for make in tries:
         try:

@@ -126,7 +126,9 @@ class DQN(Learner):
     @classmethod
     def accepts(cls, spec: EnvSpec) -> None:
         if not isinstance(spec.action, Discrete):
-            raise ValueError(f"DQN needs discrete actions; {spec.name} has {spec.action.shape[0]} continuous ones")
+            raise ValueError(
+                f"DQN needs discrete actions; {spec.name} has {spec.action.shape[0]} continuous ones: use SAC"
+            )
 
     def build(self) -> None:
         assert isinstance(self.spec.action, Discrete)

@@ -1,8 +1,10 @@
 """From the command line to the last step, and the exit codes: the same line again continues, a finished run says so.
 
-0 done, 2 bad input, 3 directory in use, 4 disk full, 5 a number that is not finite, 70 a bug of ours, 75 call me again.
+0 done, 2 bad input, 3 directory in use, 4 disk full, 5 a number that is not finite, 70 a bug of ours, 75 call me again,
+141 whoever read the output has left (as a shell reports SIGPIPE).
 """
 
+import os
 import sys
 import time
 import traceback
@@ -42,6 +44,9 @@ def run(agent: type[Learner], config: type[AgentConfig], argv: Sequence[str]) ->
     except FloatingPointError as error:
         say(f"error: {error}; the last checkpoint stands")
         return NotFinite.code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what the interpreter flushes at its end
+        return 141
     except Exception:
         traceback.print_exc()
         return 70

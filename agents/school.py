@@ -26,10 +26,11 @@ class School(World):
     def __init__(self, run: RunConfig, game: StreamSettings, tasks: TaskSettings, batch_size: int) -> None:
         if run.num_envs != 1:
             raise ValueError(f"{run.env} is one stream of data; num_envs {run.num_envs} is for environments")
-        if tasks.task_every.at or tasks != TaskSettings(tasks.task_every):
+        every = tasks.task_every
+        if every.at or every.unit != "steps" or tasks != TaskSettings(every):
             raise ValueError("a stream of labelled data knows one task flag, a period: --task-every 7.5k")
         seed = draw_seed(stream(run.seed, "env"))
-        self.data = make_stream(run.env, game, tasks.task_every.n, seed, batch_size)
+        self.data = make_stream(run.env, game, every.n, seed, batch_size)
         self.spec, self.about, self.until = self.data.spec, self.data.source, game.task_until
         self.rows: list[Row] = []
         self.epoch: dict[str, Tensor] = {}  # sums over the updates of this epoch

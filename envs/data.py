@@ -115,7 +115,7 @@ def cifar10(root: Path | None) -> Data:
             return Data("cifar10", _source(images, test, place), images, labels, 10, test)
     where = _spell(places)
     raise ValueError(
-        f"no data_batch_1.bin in {where}; give --data-dir with CIFAR-10's binary version (it is not Python's)"
+        f"no data_batch_1.bin in {where}; give --data-dir with the binary version of CIFAR-10 (not Python's)"
     )
 
 
@@ -214,7 +214,7 @@ def _places(root: Path | None, *below: str) -> list[Path]:
 
 
 def _spell(places: Iterable[Path]) -> str:
-    return " or ".join(map(str, places)) or "no directory (none was given)"
+    return " or ".join(map(str, places)) or "sight"
 
 
 def _source(images: Tensor, test: tuple[Tensor, Tensor] | None, place: Path) -> str:

@@ -44,7 +44,8 @@ class Part:
         self.target = deepcopy(self.net).requires_grad_(False) if tau is not None else None
         self.trainable = [p for p in self.net.parameters() if p.requires_grad]
         self.twins = [list[Tensor](net.parameters()) for net in (self.target, self.net) if net is not None]
-        self.statistics = [] if self.target is None else list(zip(self.target.buffers(), self.net.buffers(), strict=True))
+        slow = () if self.target is None else zip(self.target.buffers(), self.net.buffers(), strict=True)
+        self.statistics = list(slow)
         self.opt = optimizer(self.trainable)
         self.age = 0
 

@@ -1,6 +1,8 @@
 """--help: every flag once, in its group, with words and a unit."""
 
 import re
+import sys
+from subprocess import PIPE, Popen
 
 import pytest
 
@@ -66,3 +68,10 @@ def test_the_head_says_how_a_period_is_written(capsys):
     with pytest.raises(SystemExit):
         parse("dqn", DQNConfig, ["--help"])
     assert "Periods: 100k (agent steps), 1k:updates, never." in capsys.readouterr().out
+
+
+def test_a_reader_that_leaves_is_no_bug():
+    with Popen([sys.executable, "-m", "agents.dqn", "--help"], stdout=PIPE, stderr=PIPE, text=True) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (141, "")

@@ -215,7 +215,7 @@ def test_missing_data_name_the_mend(tmp_path, monkeypatch):
         (("fashion",), "install Debian's package dataset-fashion-mnist"),
         (("fashion", str(tmp_path)), f"in {tmp_path / 'fashion-mnist'} or {tmp_path / 'fashion'} or {tmp_path} or"),
         (("idx",), "give --data-dir with e.g. train-images-idx3-ubyte.gz"),
-        (("cifar10",), "give --data-dir with CIFAR-10's binary version"),
+        (("cifar10",), "give --data-dir with the binary version of CIFAR-10"),
         (("mnist", str(tmp_path / "nowhere")), "no directory"),
         (("svhn",), "write one of mnist, fashion, cifar10, idx, generated"),
     ):

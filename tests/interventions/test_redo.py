@@ -55,7 +55,8 @@ def test_moments_are_zero_exactly_on_the_recycled_slots_and_the_step_is_kept():
     kill(learner)
     part = learner.parts["q"]
     before, slots, batch = named(part), moments(part), 512
-    dead = ReDo(redo_tau=0.0).dormant(learner.view(stream(0, "redo")), "q", learner.view(stream(0, "redo")).batch(batch))
+    subject = learner.view(stream(0, "redo"))
+    dead = ReDo(redo_tau=0.0).dormant(subject, "q", subject.batch(batch))
     fire(ReDo(redo_tau=0.0, redo_batch=batch), learner)
     after, now = named(part), moments(part)
     for n, row in now.items():

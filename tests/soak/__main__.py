@@ -27,7 +27,7 @@ MUTATED = (  # of each agent the fastest first; the later ones see what it does 
     *("labels-all", "labels-alone", "classes-all"),
 )
 ROOT = Path(__file__).resolve().parents[2]
-LEAST_KILLS, LEAST_MUTANTS = 40, 12
+LEAST_KILLS, LEAST_MUTANTS = 300, 120
 
 
 def words(text: str) -> list[str]:
@@ -36,7 +36,7 @@ def words(text: str) -> list[str]:
 
 def parse() -> argparse.Namespace:
     add = (parser := argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)).add_argument
-    add("--kills", type=int, default=120, help="signals at random times, over all cases")
+    add("--kills", type=int, default=200, help="signals at random times, over all cases")
     add("--points", type=words, default=POINTS, help="named points of runs/faults.py; commas between")
     add("--occurrences", type=int, default=2, help="a kill at the first .. k-th passing of each point, in each case")
     add("--changes", type=int, default=14, help="kills before the first .. k-th change of a file in a new directory")

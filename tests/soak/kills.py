@@ -16,7 +16,8 @@ from tests.soak.compare import differences
 from tests.soak.process import End, Failure, Life
 
 ENTERED = "\nrun "  # the last line before the loop; signals are heard from here on
-PATIENCE = 5.0  # seconds from SIGTERM to the exit (docs/reliability.md, section 5)
+STOPS = {"term": signal.SIGTERM, "int": signal.SIGINT}
+PATIENCE = 5.0  # seconds from one of them to the exit (docs/reliability.md, section 5)
 LIVES = 60  # of one run; a run that needs more makes no progress
 AT_ONCE = 6  # random blows to one run
 
@@ -25,7 +26,7 @@ AT_ONCE = 6  # random blows to one run
 class Blow:
     """What ends a life early: a named point "part:2", the k-th change of a file, a signal after so many seconds."""
 
-    kind: str  # point, change, kill, term
+    kind: str  # point, change, kill, term, int
     at: str | int | float
 
     def strike(self, line: list[str], log: Path, real: bool) -> tuple[End, float]:
@@ -35,16 +36,16 @@ class Blow:
         if self.kind == "change":
             return Life(line, log, faults.change(int(self.at))).end(), 0.0
         life = Life(line, log, faults.small, real)
-        if (self.kind == "term" and not life.says(ENTERED)) or life.ended(float(self.at)):
+        if (self.kind in STOPS and not life.says(ENTERED)) or life.ended(float(self.at)):
             return life.end(), 0.0
-        life.send(signal.SIGTERM if self.kind == "term" else signal.SIGKILL)
+        life.send(STOPS.get(self.kind, signal.SIGKILL))
         start = time.monotonic()
         return life.end(), time.monotonic() - start
 
     @property
     def codes(self) -> tuple[int, int]:
         """0: the run was done before it fell."""
-        return (75 if self.kind == "term" else -signal.SIGKILL), 0
+        return (75 if self.kind in STOPS else -signal.SIGKILL), 0
 
 
 @dataclass
@@ -57,13 +58,13 @@ class Score:
     resumes: int = 0
     runs: int = 0
     equal: int = 0
-    slowest: float = 0.0  # seconds from SIGTERM to the exit
+    slowest: float = 0.0  # seconds from SIGTERM or SIGINT to the exit
     failures: list[str] = field(default_factory=list)
 
     def count(self, blow: Blow, seconds: float) -> None:
-        self.kills += blow.kind != "term"
-        self.stops += blow.kind == "term"
-        if blow.kind == "term":
+        self.kills += blow.kind not in STOPS
+        self.stops += blow.kind in STOPS
+        if blow.kind in STOPS:
             self.slowest = max(self.slowest, seconds)
 
 
@@ -109,8 +110,8 @@ class Bench:
             if end.expect(*blows[0].codes).code == 0:
                 return blows
             self.score.count(blows[0], seconds)
-            if blows[0].kind == "term" and seconds > PATIENCE:
-                raise Failure(f"{seconds:.1f} s from SIGTERM to the exit")
+            if blows[0].kind in STOPS and seconds > PATIENCE:
+                raise Failure(f"{seconds:.1f} s from {STOPS[blows[0].kind].name} to the exit")
             history.append(f"{blows[0].kind} {blows.pop(0).at}")
         raise Failure(f"not done after {LIVES} lives")
 
@@ -161,5 +162,5 @@ def points(names: Iterable[str], occurrences: int) -> list[Blow]:
 def signals(lifetime: float, rng: random.Random) -> Iterator[Blow]:
     """Without end: mostly SIGKILL at any time of a life, start-up included, early more often than late."""
     while True:
-        kind = rng.choices(("kill", "term", "change"), (65, 20, 15))[0]
+        kind = rng.choices(("kill", "term", "int", "change"), (65, 12, 8, 15))[0]
         yield Blow(kind, rng.randint(1, 80) if kind == "change" else rng.random() ** 2 * lifetime)

@@ -1,0 +1,23 @@
+"""SAC learns (`make learn`): gymnasium's two pendulums, minutes each."""
+
+import pytest
+
+from agents.main import run
+from agents.sac import SAC, SACConfig
+from runs.record import rows
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("goal", "flags"),
+    [
+        (-250, ["--env=Pendulum-v1"]),
+        (950, ["--env=InvertedPendulum", "--steps=12k", "--warmup=1k", "--eval-every=4k"]),
+    ],
+)
+def test_sac_solves_a_pendulum(tmp_path, goal, flags):
+    """The mean of 10 whole games at the last evaluation."""
+    assert run(SAC, SACConfig, [*flags, f"--out={tmp_path}"]) == 0
+    scores = [row["return/eval"] for row in rows(tmp_path) if "return/eval" in row]
+    assert scores[-1] >= goal, scores
