@@ -7,7 +7,6 @@ their sizes, and are functions of the state. Some tasks edit their MjModel at th
 the model as it was made is saved too.
 """
 
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -4,7 +4,6 @@ lqr differs: it ends at rest, its motors know no bounds (an action in [-1, 1] is
 stiffness of its springs when it is made: here always from seed 0.
 """
 
-
 import difflib
 import os
 from collections.abc import Mapping
