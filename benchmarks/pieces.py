@@ -115,7 +115,7 @@ def replay(rows: int = 10_000) -> dict[str, float]:
         now = dm_env.TimeStep(np.array([kind]), zero, one, obs[k % 2])
         mine.add(now, action, dm_env.TimeStep(np.array([dm_env.StepType.MID]), zero, one, obs[1 - k % 2]))
         theirs.add(obs[k % 2], obs[1 - k % 2], action, zero, np.zeros(1), [{}])
-    out = mine.buffer(32)
+    out = mine.buffer(32, n=1)
     ours, peer = [], []
     for _ in range(5):
         ours.append(seconds(lambda: mine.sample(32, rng, out=out), 200))

@@ -43,14 +43,14 @@ def opaque(array: np.ndarray, lead: int) -> np.ndarray:
 def gather(ring: Ring, keys: Keys, n: int, gamma: float, out: Batch) -> Batch:
     """The transitions that start at keys [B], written into out; all weights 1."""
     window = windows(ring, keys, n, gamma)
-    planes, frames = ring.planes(np.stack([keys, window.last])), opaque(ring.frame, 1)  # [2, B, stack]
+    frames = opaque(ring.frame, 1)
     if out.next_obs.data_ptr() - out.obs.data_ptr() == frames.itemsize:  # overlapping, by one frame
         if n != 1:
             raise ValueError(f"this buffer is for n = 1, not {n}; make it with buffer(size, n)")
         both = out.obs.as_strided((len(keys), ring.stack + 1, *out.obs.shape[2:]), out.obs.stride()).numpy()
-        np.take(frames, np.hstack([planes[0], planes[1, :, -1:]]), out=opaque(both, 2), mode="clip")
+        np.take(frames, ring.planes(window.last, more=1), out=opaque(both, 2), mode="clip")
     else:
-        for slots, obs in zip(planes, (out.obs, out.next_obs), strict=True):
+        for slots, obs in zip(ring.planes(np.stack([keys, window.last])), (out.obs, out.next_obs), strict=True):
             np.take(frames, slots, out=opaque(obs.numpy(), slots.ndim), mode="clip")
     out.action.numpy()[...] = ring.action[ring.slots(keys + ring.num_envs)]
     out.reward.numpy()[...] = window.reward

@@ -80,12 +80,14 @@ class Ring:
         keys = np.arange(self.start * self.num_envs, self.present)
         return keys[self.starts(keys)]
 
-    def planes(self, keys: Keys) -> Slots:
-        """[..., stack] slots in `frame`, oldest first, the zero slot before an episode's first; [...] for no stack."""
+    def planes(self, keys: Keys, more: int = 0) -> Slots:
+        """[..., stack + more] slots in `frame`, oldest first, the zero slot before an episode's first; [...] for no
+        stack."""
         if not self.stack:
             return self.slots(keys)
-        behind = self.slots(keys[..., None] - self.back * self.num_envs)
-        return np.where(self.back <= self.age[behind[..., -1:]], behind, self.size)
+        back = self.back if not more else np.arange(self.stack + more - 1, -1, -1)
+        behind = self.slots(keys[..., None] - back * self.num_envs)
+        return np.where(back <= self.age[behind[..., -1:]], behind, self.size)
 
     def slots(self, keys: Keys) -> Slots:
         return keys % self.size

@@ -100,15 +100,16 @@ def compare(replay, truth, n, gamma):
     assert keys.tolist() == list(wanted)
     if not wanted:
         return
-    batch = replay.gather(keys, n, gamma)
     obs, action, reward, discount, next_obs = (np.array(column) for column in zip(*wanted.values(), strict=True))
-    np.testing.assert_array_equal(batch.obs, obs)
-    np.testing.assert_array_equal(batch.next_obs, next_obs)
-    np.testing.assert_array_equal(batch.action, action)
-    np.testing.assert_allclose(batch.reward, reward, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(batch.discount, discount, rtol=1e-6)
-    np.testing.assert_array_equal(batch.index, keys)
-    np.testing.assert_array_equal(batch.weight, 1)
+    for out in (None, replay.buffer(len(keys), n)):  # obs and next_obs of the second overlap for a stack and n = 1
+        batch = replay.gather(keys, n, gamma, out)
+        np.testing.assert_array_equal(batch.obs, obs)
+        np.testing.assert_array_equal(batch.next_obs, next_obs)
+        np.testing.assert_array_equal(batch.action, action)
+        np.testing.assert_allclose(batch.reward, reward, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(batch.discount, discount, rtol=1e-6)
+        np.testing.assert_array_equal(batch.index, keys)
+        np.testing.assert_array_equal(batch.weight, 1)
 
 
 def play(events, stack, capacity, n, gamma, clears=()):

@@ -117,7 +117,11 @@ def next_obs_one_early(mp):
 
 def stack_crosses_episode_start(mp):
     """The last episode's frames show up in this one's first stacks."""
-    mp.setattr(Ring, "planes", lambda self, keys: self.slots(keys[..., None] - self.back * self.num_envs))
+
+    def mutant(self, keys, more=0):
+        return self.slots(keys[..., None] - np.arange(self.stack + more - 1, -1, -1) * self.num_envs)
+
+    mp.setattr(Ring, "planes", mutant)
 
 
 def stack_crosses_cursor(mp):

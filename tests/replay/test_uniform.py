@@ -75,6 +75,14 @@ def test_a_reused_buffer_receives_what_a_new_one_would(n, size):
         assert all(torch.equal(a, b) for a, b in zip(fresh, reused, strict=True))
 
 
+def test_a_buffer_for_one_step_copies_each_frame_once_and_is_for_no_other_n():
+    replay = filled(rows=20)
+    out = replay.buffer(4, n=1)
+    assert out.next_obs.data_ptr() - out.obs.data_ptr() == replay.ring.frame[0].nbytes
+    with pytest.raises(ValueError, match="this buffer is for n = 1, not 3; make it with buffer\\(size, n\\)"):
+        replay.sample(4, np.random.default_rng(0), n=3, out=out)
+
+
 def test_samples_without_a_buffer_share_no_memory():
     replay, rng = filled(), np.random.default_rng(0)
     first, second = replay.sample(8, rng), replay.sample(8, rng)

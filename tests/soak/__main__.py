@@ -42,6 +42,7 @@ def parse() -> argparse.Namespace:
     add("--changes", type=int, default=14, help="kills before the first .. k-th change of a file in a new directory")
     add("--mutants", type=words, default=[], help="only these entries of the ledger")
     add("--mutated", type=words, default=MUTATED, help="the cases in which an entry is forgotten, one after the other")
+    add("--marks", type=int, default=12, help="at the first so many stops of each of these cases")
     add("--only", type=words, default=EVERY, help=f"of {', '.join(EVERY)}")
     add("--seed", type=int, default=0, help="of the times and the order of kills")
     add("--jobs", type=int, default=2, help="cases at a time")
@@ -108,7 +109,7 @@ def together(tasks: list[str], folder: Path, args: argparse.Namespace) -> dict[s
 
 def begin(task: str, folder: Path, args: argparse.Namespace, kills: int, seed: int) -> "subprocess.Popen[bytes]":
     line = [sys.executable, "-m", "tests.soak", "--task", task, "--work", str(folder.resolve()), "--kills", str(kills)]
-    for name in ("occurrences", "changes", "seed"):
+    for name in ("occurrences", "changes", "marks", "seed"):
         line += [f"--{name}", str(getattr(args, name))]
     for name in ("points", "mutants", "mutated"):
         line += [f"--{name}", ",".join(getattr(args, name))]

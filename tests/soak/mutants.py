@@ -81,11 +81,11 @@ def endings(case: Case, reference: Path) -> set[int]:
     return {case.steps - int(ahead[i]) for i in (ends[len(ends) // 4], middle, ends[3 * len(ends) // 4], middle + 1)}
 
 
-def marks(bench: Bench) -> list[Mark]:
+def marks(bench: Bench, most: int) -> list[Mark]:
     """One life after the other, each stopped at the next mark; who forgets nothing there must not differ."""
     bench.prepare()
     out = bench.folder / "prefix"
-    found = [Mark(bench, *place) for place in places(bench.case, bench.reference)]
+    found = [Mark(bench, *place) for place in places(bench.case, bench.reference)[:most]]
     for mark in found:
         setup = faults.stop_at(mark.step, mark.switching)
         Life(bench.case.line(out), out.with_suffix(".log"), setup).end().expect(75)
@@ -155,9 +155,9 @@ def spread(places: list[Mark]) -> list[Mark]:
     return [mark for row in zip_longest(*of_case.values()) for mark in row if mark]
 
 
-def verdicts(benches: list[Bench], only: Sequence[str] = ()) -> Iterator[dict[str, object]]:
+def verdicts(benches: list[Bench], only: Sequence[str], most: int) -> Iterator[dict[str, object]]:
     """The verdict on every entry and act of one agent, as they fall."""
-    every, case = [mark for bench in benches for mark in marks(bench)], benches[0].case
+    every, case = [mark for bench in benches for mark in marks(bench, most)], benches[0].case
     wanted = lambda name: not only or name in only
     for name, places in sorted(lacking(every).items()):
         if wanted(name):

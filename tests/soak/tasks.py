@@ -64,7 +64,7 @@ def mutants(agent: str, args: Namespace, say: Say) -> Result:
     if not benches:
         raise Failure(f"no case of {agent} among {', '.join(args.mutated)}")
     rows = []
-    for row in verdicts(benches, args.mutants):
+    for row in verdicts(benches, args.mutants, args.marks):
         rows.append(row)
         if row["verdict"] != "constant":
             say(f"{row['verdict']}: {row['name']} {row['where']} {row['how']}")
