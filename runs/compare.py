@@ -17,6 +17,7 @@ from runs.progress import say
 from runs.record import rows
 
 Curve = dict[float, float]  # {agent step: value}
+Band = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # steps, least, mean, largest: [T] each
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,13 @@ def main(compare: Compare) -> None:
     groups: dict[str, list[Curve]] = defaultdict(list)
     for run in compare.runs:
         groups[configuration(run)].append(curve(run, compare.tag))
-    names = compare.labels or list(groups)
-    draw(dict(zip(names, groups.values(), strict=True)), compare.tag, compare.out)
-    for name, curves in zip(names, groups.values(), strict=True):
-        steps, low, mean, high = summary(curves)
-        last = f"{mean[-1]:.4g} ({low[-1]:.4g}..{high[-1]:.4g})"
-        say(f"{name}: {len(curves)} runs, {compare.tag} at step {steps[-1]:,.0f}: {last}")
+    bands = {
+        f"{name} ({len(curves)} seeds)": summary(curves)
+        for name, curves in zip(compare.labels or groups, groups.values(), strict=True)
+    }
+    draw(bands, compare.tag, compare.out)
+    for name, (steps, low, mean, high) in bands.items():
+        say(f"{name}: {compare.tag} at step {steps[-1]:,.0f}: {mean[-1]:.4g} ({low[-1]:.4g}..{high[-1]:.4g})")
     say(str(compare.out))
 
 
@@ -56,7 +58,7 @@ def curve(run: Path, tag: str) -> Curve:
     return {row["step"]: row[tag] for row in rows(run) if tag in row}
 
 
-def summary(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def summary(curves: Sequence[Curve]) -> Band:
     """Steps that all runs have, [T]; the least, the mean and the largest value there, [T] each."""
     steps = sorted(set.intersection(*(set(c) for c in curves)))
     if not steps:
@@ -65,16 +67,15 @@ def summary(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return np.array(steps), values.min(0), values.mean(0), values.max(0)
 
 
-def draw(groups: Mapping[str, Sequence[Curve]], tag: str, out: Path) -> None:
+def draw(bands: Mapping[str, Band], tag: str, out: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
     figure, axis = plt.subplots(figsize=(8, 4))
-    for name, curves in groups.items():
-        steps, low, mean, high = summary(curves)
-        (line,) = axis.plot(steps, mean, label=f"{name} ({len(curves)} seeds)", marker="." if len(steps) < 60 else None)
+    for name, (steps, low, mean, high) in bands.items():
+        (line,) = axis.plot(steps, mean, label=name, marker="." if len(steps) < 60 else None)
         axis.fill_between(steps, low, high, color=line.get_color(), alpha=0.2, lw=0)
     axis.set(xlabel="agent steps", title=tag)
     axis.legend()

@@ -36,7 +36,7 @@ def test_the_picture_and_the_last_figures_are_made(tmp_path, capsys):
     out = tmp_path / "x.png"
     main(tyro.cli(Compare, args=[*map(str, runs), "--tag=x", f"--out={out}", "--labels", "plain"]))
     assert out.read_bytes()[:4] == b"\x89PNG"
-    assert "plain: 3 runs, x at step 9: 2 (1..3)" in capsys.readouterr().err
+    assert "plain (3 seeds): x at step 9: 2 (1..3)" in capsys.readouterr().err
 
 
 def test_a_misspelt_tag_is_a_sentence(tmp_path):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from agents.config import AgentConfig
+from agents.flags import parse
 from agents.learner import Learner
 from agents.main import run
 from envs.data import load
@@ -130,8 +131,8 @@ def defined(module: str) -> tuple[type[Learner], type[AgentConfig]]:
 
 
 def preload(agent: str) -> None:
-    """What a life would import or draw first, in the process that it is forked from."""
-    import_module(f"agents.{agent}")
+    """What a life would import, look up or draw first, in the process that it is forked from."""
+    parse(agent, defined(f"agents.{agent}")[1], [])
     if agent == "sac":
         os.environ.setdefault("MUJOCO_GL", "disable")  # as envs/suite.py
         for module in ("gymnasium.envs.mujoco.hopper_v5", "dm_control.suite.wrappers.action_scale"):
