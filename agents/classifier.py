@@ -127,19 +127,18 @@ class Classifier(Learner):
     def losses(self, batch: Batch, rng: torch.Generator) -> Iterator[Loss]:
         outputs = self.parts["net"].net(batch.obs)  # [B, M]
         right = (self.predicted(outputs.detach()) == batch.action).float().mean() if self.classes else None
-        value = self.error(outputs, batch.action).mean()
-        yield Loss("net", value, metrics={} if right is None else {"accuracy": right})
+        yield Loss("net", self.error(outputs, batch.action), metrics={} if right is None else {"accuracy": right})
 
     def error(self, outputs: Tensor, label: Tensor) -> Tensor:
-        """outputs: [B, M], label: [B] -> [B]."""
+        """outputs: [B, M], label: [B] -> [], the mean over the batch."""
         match self.config.loss:
             case "cross_entropy":
-                return F.cross_entropy(outputs, label, reduction="none")
+                return F.cross_entropy(outputs, label)
             case "mse":
-                return squared(self.number(label) - outputs[:, 0])
+                return squared(self.number(label) - outputs[:, 0]).mean()
             case "hl_gauss":
-                return cross_entropy(outputs, hl_gauss(self.number(label), self.bins, self.config.sigma))
-        return cross_entropy(outputs, two_hot(self.number(label), self.bins))
+                return cross_entropy(outputs, hl_gauss(self.number(label), self.bins, self.config.sigma)).mean()
+        return cross_entropy(outputs, two_hot(self.number(label), self.bins)).mean()
 
     def number(self, label: Tensor) -> Tensor:
         """What is regressed to, [B]."""

@@ -9,12 +9,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = "--jobs 1 --kills 2 --occurrences 1 --marks 2"
 CASES = {
-    "atari": "--only atari-all-random --points chunk-mid,part,manifest-mid,gc",
+    "tasks": "--only tasks-all-greedy --points chunk-mid,part,manifest-mid,gc",
     "cartpole": "--only cartpole-all-greedy,mutants-dqn "
     "--points chunk-before-rename,dir-renamed,manifest-before-rename,manifest-after-rename,saved "
     "--mutated cartpole-all-greedy --mutants agent/synced,agent/rng/replay,agent/parts/q/opt/*/step,"
     "agent/chain/redo/fired,world/env/games/*/rng,world/now/step_type",
-    "tasks": "--only tasks-alone-random --points part,manifest-after-rename",
     "hopper": "--only hopper-all-noisy,mutants-sac --points chunk-mid,saved --mutated hopper-all-noisy "
     "--mutants agent/loss_rng,agent/parts/alpha/net,world/env/games/*/physics/arrays",
     "labels": "--only labels-all,mutants-classifier --points manifest-before-rename,gc --mutated labels-all "

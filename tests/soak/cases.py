@@ -99,7 +99,7 @@ def cases() -> dict[str, Case]:
         ),
     )
     classifier = (
-        ("labels-alone", 300, DATA, "--env labels:generated --task-every 110", ALONE),
+        ("labels-alone", 300, DATA, "--env labels:generated --task-every 110 --images 32", ALONE),
         ("labels-all", 300, DATA, "--env labels:generated --task-every 110 --net cnn --width 0.25", EVERY),
         ("classes-all", 300, DATA, "--env classes:generated --task-until 0.9", EVERY),
     )
