@@ -32,6 +32,8 @@ CONSTANT = {
     "* agent/rng/init": "drawn from only while the agent is built",
     "* agent/clock/extra": "counts updates beyond the replay ratio, which no method here makes",
     "* agent/chain/optreset/rng": "draws nothing",
+    "* world/env/finished": "emptied at each step, before any save",
+    "* world/env/games/*/layers/*": "attributes of gymnasium's classes that nothing changes after their constructor",
     "* world/env/games/*/task/*": "attributes of dm_control's tasks, likewise",
     "dqn world/env/games/*/physics": "Atari and CartPole have none of MuJoCo's",
     "dqn agent/loss_rng": "DQN's loss draws nothing",
@@ -42,16 +44,14 @@ CONSTANT = {
     "classifier agent/replay/checksum": "guards against other data; a load compares it",
     "classifier agent/clock/episodes": "labelled data have none",
     "classifier agent/clock/targets": "it has no slow network",
-    "classifier agent/synced": "the same",
+    "classifier agent/synced": "it has no slow network",
     "classifier agent/origin/*": "its warm-up is over before the first step",
-    "* world/env/finished": "emptied at each step, before any save",
-    "* world/env/games/*/layers/*": "attributes of gymnasium's classes that nothing changes after their constructor",
 }
 # Entries that differ and change nothing that is compared.
 REDUNDANT = {
     "* table/save": "says only when the next checkpoint is written; every checkpoint is exact",
     "* world/now/reward": "the replay holds it in its newest row; only a game's very first row is read from here",
-    "* world/now/discount": "the same",
+    "* world/now/discount": "likewise, as world/now/reward",
     "sac world/env/games/*/tally/over": "set where a game ends; its reset makes a new tally",
     "sac world/env/games/*/physics/flags": "say what the last step has computed; computed again it is the same here",
     "sac optimizer: memory order of the moments": "matrices and vectors have only one",
