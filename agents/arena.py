@@ -30,7 +30,7 @@ class Arena(World):
         self.env = make_env(run.env, run.num_envs, game, tasks)
         self.spec = self.env.spec
         self.visit = 0  # the same as clock["tasks"]
-        self.scores: list[float] = []  # of this visit's whole games
+        self.scores: list[float] = []  # of this visit's whole games, where tasks take turns
         self.stale = False  # whether the replay holds another task's rows and must not
         self.rows: list[Row] = []
 
@@ -67,7 +67,7 @@ class Arena(World):
         rows, self.rows = self.rows, []
         for game in self.env.finished():
             agent.clock["episodes"] += 1
-            self.scores.append(game.score)
+            self.scores += [game.score] if len(self.env.tasks) > 1 else []
             rows.append({**self.returns("train", np.array([game.score])), "length/train": game.steps})
         return rows
 

@@ -51,12 +51,12 @@ class Session:
 
     def measure(self) -> None:
         """Everything due at this step, before any intervention of this step."""
+        for event in self.agent.chain.drain():  # of the step before
+            self.recorder.write(int(event.pop("step")), event)
         for row in self.world.news(self.agent):
             self.recorder.write(self.step, row)
             if "return/train" in row:
                 self.progress.remark(f"return {row['return/train']:g}")
-        for event in self.agent.chain.drain():
-            self.recorder.write(int(event.pop("step")), event)
         if self.table.due("eval", self.step) and not self.evaluate():
             self.table.put_off("eval")  # asked to stop: the resumed run begins with this evaluation
             return
