@@ -11,6 +11,7 @@ from statistics import median
 import torch
 import tyro
 
+from agents.main import flushed
 from benchmarks.pieces import classifier, dqn_update, overhead, replay, sac_update
 from benchmarks.processes import Match, dqn, rate, sac
 from runs.progress import say
@@ -64,6 +65,11 @@ def busy(times: int) -> None:
 
 
 def main(bench: Bench) -> None:
+    with flushed():  # as in a run
+        measure(bench)
+
+
+def measure(bench: Bench) -> None:
     if "pieces" in bench.only:
         for threads in (1, 2):
             torch.set_num_threads(threads)
