@@ -30,18 +30,19 @@ class Compare:
     """What is drawn, e.g. return/eval, task/accuracy, probe/dormant"""
     out: Path = Path("compare.png")
     """The picture (PNG)"""
-    labels: tuple[str, ...] = ()
-    """Names of the configurations, in the order of their first run; by default their directories"""
+    labels: str = ""
+    """Names of the configurations, with commas between them, in the order of their first run; else their directories"""
 
 
 def main(compare: Compare) -> None:
     groups: dict[str, list[Curve]] = defaultdict(list)
     for run in compare.runs:
         groups[configuration(run)].append(curve(run, compare.tag))
-    bands = {
-        f"{name} ({len(curves)} seeds)": summary(curves)
-        for name, curves in zip(compare.labels or groups, groups.values(), strict=True)
-    }
+    names = compare.labels.split(",") if compare.labels else list(groups)
+    if len(names) != len(groups):
+        raise SystemExit(f"{len(names)} labels for {len(groups)} configurations: {', '.join(groups)}")
+    rows = zip(names, groups.values(), strict=True)
+    bands = {f"{name} ({len(curves)} seeds)": summary(curves) for name, curves in rows}
     draw(bands, compare.tag, compare.out)
     for name, (steps, low, mean, high) in bands.items():
         say(f"{name}: {compare.tag} at step {steps[-1]:,.0f}: {mean[-1]:.4g} ({low[-1]:.4g}..{high[-1]:.4g})")

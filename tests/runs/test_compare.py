@@ -34,7 +34,7 @@ def test_the_picture_and_the_last_figures_are_made(tmp_path, capsys):
     base = tmp_path / "env" / "dqn"
     runs = [written(base / f"{i}-aa", [{"step": 5, "x": float(i)}, {"step": 9, "x": i + 1.0}]) for i in range(3)]
     out = tmp_path / "x.png"
-    main(tyro.cli(Compare, args=[*map(str, runs), "--tag=x", f"--out={out}", "--labels", "plain"]))
+    main(tyro.cli(Compare, args=[*map(str, runs), "--tag=x", f"--out={out}", "--labels=plain"]))
     assert out.read_bytes()[:4] == b"\x89PNG"
     assert "plain (3 seeds): x at step 9: 2 (1..3)" in capsys.readouterr().err
 
@@ -44,3 +44,9 @@ def test_a_misspelt_tag_is_a_sentence(tmp_path):
     with pytest.raises(SystemExit, match="misspelt"):
         main(Compare((run,), tag="b", out=tmp_path / "x.png"))
     assert not (tmp_path / "x.png").exists()
+
+
+def test_labels_that_do_not_fit_are_a_sentence(tmp_path):
+    run = written(tmp_path / "env" / "dqn" / "0-a", [{"step": 1, "a": 5.0}])
+    with pytest.raises(SystemExit, match="2 labels for 1 configurations: env/dqn/a"):
+        main(Compare((run,), tag="a", out=tmp_path / "x.png", labels="one,two"))
