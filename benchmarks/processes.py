@@ -15,9 +15,8 @@ Command = Callable[[int, str], list[str]]  # (steps, scratch directory) -> argv
 
 @dataclass(frozen=True)
 class Match:
-    """One task for several systems. Agent steps: learning begins after `warmup`; the rate is over long - short."""
+    """One task for several systems. short, long: agent steps of two runs; the rate is over their difference."""
 
-    warmup: int
     short: int
     long: int
     systems: dict[str, Command]
@@ -50,7 +49,7 @@ def dqn(peer: str) -> Match:
     warmup = 1_000
     flags = f"--env Pong --preset cleanrl --warmup {warmup} --capacity 10k --epsilon-start .05 --epsilon-final .05"
     systems = {"ours": ours("dqn", flags), "sb3": stable("dqn", warmup)}
-    return Match(warmup, 1_100, 1_900, systems | ({"cleanrl": cleanrl(Path(peer), warmup)} if peer else {}))
+    return Match(1_100, 1_900, systems | ({"cleanrl": cleanrl(Path(peer), warmup)} if peer else {}))
 
 
 def sac(sbx: str) -> Match:
@@ -58,7 +57,7 @@ def sac(sbx: str) -> Match:
     warmup = 500
     flags = f"--env HalfCheetah --preset sb3 --warmup {warmup} --capacity 10k --eval-every never"
     systems = {"ours": ours("sac", flags), "sb3": stable("sac", warmup)}
-    return Match(warmup, 700, 2_700, systems | ({"sbx": stable("sbx", warmup, sbx)} if sbx else {}))
+    return Match(700, 2_700, systems | ({"sbx": stable("sbx", warmup, sbx)} if sbx else {}))
 
 
 def spent(command: Command, steps: int, threads: int) -> tuple[float, float]:

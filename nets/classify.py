@@ -6,11 +6,10 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 import torch
-from torch import Tensor
 
-from nets.anatomy import Layer, Network, Torso, Writer, unread
-from nets.encoders import NetConfig, mlp, pixels
-from nets.heads import LinearHead
+from nets.anatomy import Torso
+from nets.encoders import NetConfig, mlp
+from nets.heads import Encoded, LinearHead
 from nets.images import cnn, resnet18
 from nets.vit import vit
 from runs.units import broken
@@ -59,7 +58,7 @@ class ClassifierNetConfig(NetConfig):
                 yield f"{name} {value} is for net {net}; net {self.net} has none: leave it at {defaults[name]}"
 
 
-class Classifier(Network):
+class Classifier(Encoded):
     """obs: [B, *O] -> outputs: [B, K]. Images are uint8 [B, C, H, W], scaled by 1/255; vectors are float32 [B, D]."""
 
     def __init__(self, shape: tuple[int, ...], classes: int, config: ClassifierNetConfig) -> None:
@@ -69,28 +68,6 @@ class Classifier(Network):
         self.encoder, features, self.positions = trunk(shape, config)
         self.torso, features = mlp(features, config)
         self.head = LinearHead(features, classes, config.init)
-
-    def features(self, obs: Tensor) -> Tensor:
-        """The input of the head, phi: [B, D]."""
-        x = pixels(obs) if obs.dtype == torch.uint8 else obs
-        if self.encoder is not None:
-            x = self.encoder(x)
-        return self.torso(x.flatten(1))  # type: ignore[no-any-return]
-
-    def forward(self, obs: Tensor) -> Tensor:
-        return self.head(self.features(obs))  # type: ignore[no-any-return]
-
-    def layers(self) -> list[Layer]:
-        torso = self.torso.layers("torso", self.head.readers())
-        if self.encoder is None:
-            return torso
-        readers = [torso[0].writer] if torso else self.head.readers()
-        return self.encoder.layers("encoder", readers, self.positions) + torso
-
-    def shared(self) -> list[Writer]:
-        """The stream's writers, and the head where it reads nothing but the stream."""
-        stream = [] if self.encoder is None else self.encoder.shared()
-        return stream + unread(self.head.readers(), self.layers())
 
 
 def trunk(shape: tuple[int, ...], config: ClassifierNetConfig) -> tuple[Torso | None, int, int]:

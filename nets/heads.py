@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from nets.anatomy import Layer, Network, Writer
+from nets.anatomy import Layer, Network, Torso, Writer, unread
 from nets.encoders import Chain, NetConfig, mlp, nature, pixels
 from nets.layers import Init, Linear
 
@@ -46,26 +46,20 @@ class DuelingHead(nn.Module):
 HEADS: dict[Head, type[LinearHead] | type[DuelingHead]] = {"linear": LinearHead, "dueling": DuelingHead}
 
 
-class QNetwork(Network):
-    """obs: [B, *O] -> q: [B, A]. Images (uint8, [B, C, H, W], scaled by 1/255) pass the Nature CNN first, in 1.7M
-    parameters at 84x84; vectors (float32, [B, D]) go straight to the torso."""
+class Encoded(Network):
+    """An encoder of images or none, a torso, a head: obs [B, *O] -> outputs [B, K]. uint8 is scaled by 1/255."""
 
-    def __init__(self, shape: tuple[int, ...], actions: int, config: NetConfig, head: Head = "linear") -> None:
-        super().__init__()
-        self.encoder: Chain | None = None
-        features, self.positions = torch.Size(shape).numel(), 1
-        if len(shape) != 3 and config.padding != NetConfig.padding:
-            raise ValueError(f"padding {config.padding} is for convolutions; observations of shape {shape} have none")
-        if len(shape) == 3:
-            self.encoder, features, self.positions = nature(shape, config)
-        self.torso, features = mlp(features, config)
-        self.head = HEADS[head](features, actions, config.init)
+    encoder: Torso | None
+    torso: Chain
+    head: LinearHead | DuelingHead
+    positions: int  # of one channel behind the encoder
 
     def features(self, obs: Tensor) -> Tensor:
         """The input of the head, phi: [B, D]."""
+        x = pixels(obs) if obs.dtype == torch.uint8 else obs
         if self.encoder is not None:
-            obs = self.encoder(pixels(obs))
-        return self.torso(obs.flatten(1))  # type: ignore[no-any-return]
+            x = self.encoder(x)
+        return self.torso(x.flatten(1))  # type: ignore[no-any-return]
 
     def forward(self, obs: Tensor) -> Tensor:
         return self.head(self.features(obs))  # type: ignore[no-any-return]
@@ -76,3 +70,24 @@ class QNetwork(Network):
             return torso
         readers = [torso[0].writer] if torso else self.head.readers()
         return self.encoder.layers("encoder", readers, self.positions) + torso
+
+    def shared(self) -> list[Writer]:
+        """The stream's writers, and the head where it reads nothing but the stream."""
+        stream = [] if self.encoder is None else self.encoder.shared()
+        return stream + unread(self.head.readers(), self.layers())
+
+
+class QNetwork(Encoded):
+    """obs: [B, *O] -> q: [B, A]. Images (uint8, [B, C, H, W], scaled by 1/255) pass the Nature CNN first, in 1.7M
+    parameters at 84x84; vectors (float32, [B, D]) go straight to the torso."""
+
+    def __init__(self, shape: tuple[int, ...], actions: int, config: NetConfig, head: Head = "linear") -> None:
+        super().__init__()
+        self.encoder = None
+        features, self.positions = torch.Size(shape).numel(), 1
+        if len(shape) != 3 and config.padding != NetConfig.padding:
+            raise ValueError(f"padding {config.padding} is for convolutions; observations of shape {shape} have none")
+        if len(shape) == 3:
+            self.encoder, features, self.positions = nature(shape, config)
+        self.torso, features = mlp(features, config)
+        self.head = HEADS[head](features, actions, config.init)

@@ -1,5 +1,7 @@
 """The law of anatomy for one network: nudge a unit and see which columns move; recycle a unit that is 0 everywhere."""
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -31,7 +33,7 @@ def part(make, seed=0):
     return Part(make, OptimConfig().make, seed)
 
 
-def readings(net, layer, x, unit=None):
+def readings(call, layer, unit=None):
     """What each reader of a layer receives, with the unit nudged where one is named: {reader: [B, columns, ...]}."""
     seen, units = {}, layer.writer.matrices[0].shape[0]
 
@@ -44,21 +46,23 @@ def readings(net, layer, x, unit=None):
     hooks = [layer.act.register_forward_hook(nudge)]
     for reader in {e.reader for e in layer.edges}:
         hooks.append(reader.register_forward_pre_hook(lambda m, args: seen.__setitem__(m, args[0].detach().clone())))
-    net(x)
+    call()
     for hook in hooks:
         hook.remove()
     return seen
 
 
-def edges_tell_the_truth(net, x):
-    """Each of three units of each layer moves exactly the columns that its edges name."""
+def edges_tell_the_truth(net, *inputs, call=None):
+    """Each of three units of each layer moves exactly the columns that its edges name. call: one forward pass, of the
+    net on `inputs` if none is given."""
+    call = call or partial(net, *inputs)
     for layer in net.layers():
-        plain, units = readings(net, layer, x), layer.writer.matrices[0].shape[0]
+        plain, units = readings(call, layer), layer.writer.matrices[0].shape[0]
         assert all(p.shape[0] == units for p in layer.writer.parameters())
         for unit in {0, units // 2, units - 1}:
-            for reader, inputs in readings(net, layer, x, unit).items():
-                assert reader.matrices[0].shape[1] == inputs.shape[1]
-                moved = (inputs != plain[reader]).transpose(0, 1).flatten(1).any(1).nonzero()[:, 0]
+            for reader, seen in readings(call, layer, unit).items():
+                assert reader.matrices[0].shape[1] == seen.shape[1]
+                moved = (seen != plain[reader]).transpose(0, 1).flatten(1).any(1).nonzero()[:, 0]
                 edges = [e for e in layer.edges if e.reader is reader]
                 named = torch.cat([e.columns(torch.tensor([unit])) for e in edges])
                 assert sorted(moved.tolist()) == sorted(named.tolist())
