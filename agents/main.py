@@ -70,8 +70,8 @@ def train(kind: type[Learner], settings: Settings) -> int:
 
 @contextmanager
 def flushed() -> Iterator[None]:
-    """Denormal numbers are 0 within: the moments of a dead unit decay into them, and a CPU takes 1.6 times as long for
-    Adam's step. Entered before the first operation, so that torch's threads inherit it."""
+    """Denormal numbers are 0 within: the moments of a dead unit decay into them, and a CPU is slow with them (a whole
+    step of the classifier: 1.6 times). Entered before the first operation, so that torch's threads inherit it."""
     torch.set_flush_denormal(True)
     try:
         yield
