@@ -53,7 +53,7 @@ class Arena(World):
                 self.switch(agent)
             yield
             if self.stale:  # only now, so that what fires at the switch still has states to read
-                agent.clear()
+                agent.thin()
                 self.stale = False
 
     def switch(self, agent: Learner) -> None:

@@ -4,7 +4,7 @@ Cross-entropy on the class, or regression on a number: the squared error, or cro
 bins around it (Farebrother et al. 2024, arXiv:2403.03950). A class k of K is the number scale * (2k / (K - 1) - 1).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -20,10 +20,11 @@ from agents.learner import Learner
 from agents.losses import cross_entropy, hl_gauss, squared, two_hot
 from envs.spec import EnvSpec
 from envs.streams import StreamSettings
-from nets.classify import Classifier as Net
+from nets.classify import Classifier as Network
 from nets.classify import ClassifierNetConfig
 from nets.optim import OptimConfig
-from nets.part import Loss
+from nets.output import Logits, Values
+from nets.part import Loss, Net
 from replay.batch import Batch
 from runs.units import NEVER, broken
 
@@ -89,6 +90,7 @@ class Classifier(Learner):
     """One part, net: logits of classes or bins [B, M], or numbers [B, 1]."""
 
     config: ClassifierConfig
+    acts = False
 
     @classmethod
     def accepts(cls, spec: EnvSpec) -> None:
@@ -103,7 +105,8 @@ class Classifier(Learner):
         self.bins = torch.linspace(c.target_scale * low, c.target_scale * high, c.bins, device=self.device)
         shape = self.spec.observation.shape
         outputs = {"cross_entropy": self.classes, "mse": 1}.get(c.loss, c.bins)
-        self.parts["net"] = self.part("net", lambda: Net(shape, outputs, c.net))
+        meaning = Values() if c.loss == "mse" else Logits()
+        self.parts["net"] = self.part("net", lambda: Network(shape, outputs, c.net), output=meaning)
 
     def misplaced(self) -> Iterator[str]:
         """A sentence for each flag that would do nothing with this loss and these data."""
@@ -127,15 +130,19 @@ class Classifier(Learner):
     def losses(self, batch: Batch, rng: torch.Generator) -> Iterator[Loss]:
         outputs = self.parts["net"].net(batch.obs)  # [B, M]
         right = (self.predicted(outputs.detach()) == batch.action).float().mean() if self.classes else None
-        yield Loss("net", self.error(outputs, batch.action), metrics={} if right is None else {"accuracy": right})
+        metrics = {} if right is None else {"accuracy": right}
+        if self.config.loss != "mse":
+            yield Loss("net", self.error(outputs, batch.action), metrics=metrics)
+            return
+        goal, of = self.number(batch.action), lambda td: squared(td).mean()
+        td = goal - outputs[:, 0]
+        yield Loss("net", of(td), td, metrics, goal, of)
 
     def error(self, outputs: Tensor, label: Tensor) -> Tensor:
         """outputs: [B, M], label: [B] -> [], the mean over the batch."""
         match self.config.loss:
             case "cross_entropy":
                 return F.cross_entropy(outputs, label)
-            case "mse":
-                return squared(self.number(label) - outputs[:, 0]).mean()
             case "hl_gauss":
                 return cross_entropy(outputs, hl_gauss(self.number(label), self.bins, self.config.sigma)).mean()
         return cross_entropy(outputs, two_hot(self.number(label), self.bins)).mean()
@@ -155,8 +162,11 @@ class Classifier(Learner):
             return value
         return ((value + 1) / 2 * (self.classes - 1)).round().clamp(0, self.classes - 1).long()
 
-    def run(self, part: str, batch: Batch) -> Tensor:
-        return self.parts[part].net(batch.obs)  # type: ignore[no-any-return]
+    def output(self, part: str, batch: Batch, net: Net) -> Tensor:
+        return net(batch.obs)  # type: ignore[no-any-return]
+
+    def answer(self, batch: Batch, rng: torch.Generator, nets: Mapping[str, Net]) -> Batch:
+        return batch
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """DQN (Mnih et al. 2015) with double (arXiv:1509.06461), dueling (arXiv:1511.06581) and n-step returns as flags."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +16,8 @@ from agents.learner import Learner
 from agents.losses import at, bootstrap, huber, squared
 from envs.spec import EnvSpec
 from nets.heads import Head, QNetwork
-from nets.part import Loss
+from nets.output import ActionValues
+from nets.part import Loss, Net
 from replay.batch import Batch
 from runs.units import Count, broken
 
@@ -134,7 +135,7 @@ class DQN(Learner):
         assert isinstance(self.spec.action, Discrete)
         shape, self.actions = self.spec.observation.shape, int(self.spec.action.n)
         make = lambda: QNetwork(shape, self.actions, self.config.net, self.config.head)
-        self.parts["q"] = self.part("q", make, self.rl.target_tau)
+        self.parts["q"] = self.part("q", make, self.rl.target_tau, output=ActionValues())
 
     @torch.no_grad()
     def act(self, now: dm_env.TimeStep, rng: np.random.Generator, greedy: bool = False) -> np.ndarray:
@@ -158,12 +159,16 @@ class DQN(Learner):
         with torch.no_grad():
             following = q.target(batch.next_obs)  # [B, A]
             judge = q.net(batch.next_obs) if self.config.double else following
-        td = bootstrap(batch.reward, batch.discount, following, judge) - at(values, batch.action)  # [B]
-        value = (batch.weight * loss(td)).mean()
-        yield Loss("q", value, td, {"q/mean": values.mean(), "q/max": values.amax(1).mean()})
+        goal = bootstrap(batch.reward, batch.discount, following, judge)  # [B]
+        td = goal - at(values, batch.action)
+        of = lambda td: (batch.weight * loss(td)).mean()
+        yield Loss("q", of(td), td, {"q/mean": values.mean(), "q/max": values.amax(1).mean()}, goal, of)
 
-    def run(self, part: str, batch: Batch) -> Tensor:
-        return self.parts[part].net(batch.obs)  # type: ignore[no-any-return]
+    def output(self, part: str, batch: Batch, net: Net) -> Tensor:
+        return net(batch.obs)  # type: ignore[no-any-return]
+
+    def answer(self, batch: Batch, rng: torch.Generator, nets: Mapping[str, Net]) -> Batch:
+        return batch
 
 
 if __name__ == "__main__":

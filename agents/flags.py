@@ -21,7 +21,7 @@ from envs.streams import StreamSettings
 from envs.tasks import TaskSettings
 from interventions import methods
 from interventions.base import Intervention
-from runs.units import Period
+from runs.units import Period, When
 
 ELSEWHERE = ("config", "root", "out")  # where a run lies is not part of what it is
 
@@ -47,7 +47,7 @@ class Settings:
 
     @property
     def active(self) -> list[str]:
-        return [m.name() for m in self.methods if m.switch]
+        return [m.name() for m in self.methods if m.on]
 
     @property
     def directory(self) -> Path:
@@ -184,13 +184,12 @@ def flatten(settings: Any) -> Iterator[tuple[str, Any]]:
     """(flag, value as typed) of every field of a nested dataclass."""
     for f in fields(settings):
         value = getattr(settings, f.name)
-        if is_dataclass(value) and not isinstance(value, Period):
+        if isinstance(value, Period | When):
+            yield f.name, str(value)
+        elif is_dataclass(value):
             yield from flatten(value)
         else:
-            yield (
-                f.name,
-                str(value) if isinstance(value, Period) else list(value) if isinstance(value, tuple) else value,
-            )
+            yield f.name, list(value) if isinstance(value, tuple) else value
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

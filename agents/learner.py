@@ -1,11 +1,11 @@
 """The update that all agents share. An agent states its parts, how it acts and its losses; nothing else differs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import floor, isfinite
-from typing import Any
+from typing import Any, ClassVar
 
 import dm_env
 import numpy as np
@@ -14,14 +14,17 @@ from torch import Tensor
 
 from agents.config import AgentConfig
 from agents.seen import Seen
+from agents.teacher import read
 from envs.spec import EnvSpec
 from interventions.chain import Chain
-from nets.part import Loss, Make, Part
+from nets.anatomy import Tape
+from nets.output import Output
+from nets.part import Loss, Make, Net, Part, Teacher, Weights
 from replay.base import Replay
 from replay.batch import Batch
 from runs.rng import draw_seed, stream
 
-CLOCKS = ("steps", "updates", "targets", "episodes", "tasks", "extra")
+CLOCKS = ("steps", "updates", "targets", "episodes", "tasks", "resets", "extra")
 
 
 class NotFinite(Exception):
@@ -42,26 +45,58 @@ class View:
     rng: np.random.Generator
     parts: Mapping[str, Part] = field(init=False)
     clock: Mapping[str, int] = field(init=False)
+    acts: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.parts, self.clock = self.learner.parts, self.learner.clock
+        self.parts, self.clock, self.acts = self.learner.parts, self.learner.clock, self.learner.acts
 
-    def run(self, part: str, batch: Batch) -> Tensor:
-        return self.learner.run(part, batch)
+    @property
+    def ratio(self) -> float:
+        return float(self.learner.ratio)
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        return self.learner.chain.metrics
+
+    def tape(self, part: str) -> Tape:
+        return self.learner.chain.tapes[part]
+
+    def run(self, part: str, batch: Batch, weights: Weights | None = None) -> Tensor:
+        return self.learner.run(part, batch, weights)
 
     def losses(self, batch: Batch) -> Iterator[Loss]:
         return self.learner.losses(batch, self.learner.generator(self.seed()))
 
+    def answer(self, batch: Batch, weights: Mapping[str, Weights] | None = None) -> Batch:
+        worn = weights or {}
+        nets = {n: part.wearing(worn[n]) if n in worn else part.net for n, part in self.parts.items()}
+        return self.learner.answer(batch, self.learner.generator(self.seed()), nets)
+
     def seed(self) -> int:
         return draw_seed(self.rng)
 
-    def batch(self, size: int) -> Batch:
+    def batch(self, size: int = 0) -> Batch:
         learner = self.learner
+        size = size or learner.learn.batch_size
         return learner.place(learner.replay.peek(size, self.rng, learner.rl.n_step, learner.rl.gamma))
+
+    def extra_update(self, losses: Callable[[Batch], Iterator[Loss]] | None = None) -> None:
+        self.learner.extra_update(self.batch(), self.seed(), losses)
+
+    def pace(self, ratio: float) -> None:
+        self.learner.pace(ratio)
+
+    def thin(self, keep: float) -> None:
+        self.learner.thin(keep)
+
+    def teacher(self, path: str) -> Teacher:
+        return read(path, self.learner)
 
 
 class Learner(ABC):
     """parts, replay, chain and clock; all randomness comes from generators named init, act, replay and loss."""
+
+    acts: ClassVar[bool] = True  # in an environment; a learner on data does not
 
     def __init__(
         self, spec: EnvSpec, config: AgentConfig, replay: Replay, chain: Chain, seed: int, device: torch.device
@@ -79,9 +114,10 @@ class Learner(ABC):
         self.buffer = replay.buffer(self.learn.batch_size, self.rl.n_step)
         self.ratio = Fraction(str(self.rl.replay_ratio))  # of the digits typed: 0.1 is exactly 1/10
         self.origin = {"steps": 0, "updates": 0}  # of the warm-up: when the replay was last empty
+        self.ahead = Fraction(0)  # by how much extra updates have put the clock of the targets forward
         self.seen = Seen(spec.observation) if self.rl.norm_obs else None
         self.build()
-        chain.start(self.view, lambda *name: stream(seed, *name))
+        chain.start(self.view, lambda *name: stream(seed, *name), self.clock)
 
     # ---- what an agent states
 
@@ -103,15 +139,21 @@ class Learner(ABC):
         """A generator of losses; each part has stepped when the next is asked for. Writes nothing."""
 
     @abstractmethod
-    def run(self, part: str, batch: Batch) -> Tensor:
-        """How a part is called, for surgery and probes: its output on a batch, [B, ...]."""
+    def output(self, part: str, batch: Batch, net: Net) -> Tensor:
+        """How a part is called: the output of its network, or of one in its place, on a batch, [B, ...]."""
+
+    @abstractmethod
+    def answer(self, batch: Batch, rng: torch.Generator, nets: Mapping[str, Net]) -> Batch:
+        """The batch with the actions of the policy of these networks; as it is where outputs cover all actions."""
 
     # ---- what all agents share
 
-    def part(self, name: str, make: Make, tau: float | None = None, lr: float = 0.0) -> Part:
+    def part(
+        self, name: str, make: Make, tau: float | None = None, lr: float = 0.0, output: Output | None = None
+    ) -> Part:
         """Build a part: the chain may wrap `make`, the init stream gives its seed; lr 0 is --lr."""
         make, optim = self.chain.build(name, make), replace(self.learn.optim, lr=lr or self.learn.optim.lr)
-        return Part(make, optim.make, draw_seed(self.rng["init"]), self.device, tau)
+        return Part(make, optim.make, draw_seed(self.rng["init"]), self.device, tau, output)
 
     def generator(self, seed: int) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(seed)
@@ -122,10 +164,17 @@ class Learner(ABC):
         if self.seen is not None:
             self.seen.add(then.observation)
 
-    def clear(self) -> None:
-        """Empty the replay; the warm-up begins again."""
-        self.replay.clear()
-        self.origin = {name: self.clock[name] for name in self.origin}
+    def thin(self, keep: float = 0.0) -> None:
+        """Keep the newest fraction of the replay; where nothing is kept the warm-up begins again."""
+        self.replay.thin(keep)
+        if not keep:
+            self.origin = {name: self.clock[name] for name in self.origin}
+
+    def pace(self, ratio: float) -> None:
+        """Change the replay ratio from here on: no step of the past is owed anything."""
+        if (past := self.clock["steps"] - self.rl.warmup) >= self.origin["steps"]:
+            self.origin = {"steps": past, "updates": self.clock["updates"]}
+        self.ratio = Fraction(str(ratio))
 
     def observe(self, now: dm_env.TimeStep) -> Tensor:
         """[N, *O] on the agent's device, as its networks take it."""
@@ -145,6 +194,11 @@ class Learner(ABC):
             return batch
         return batch._replace(obs=self.seen.normalise(batch.obs), next_obs=self.seen.normalise(batch.next_obs))
 
+    def run(self, part: str, batch: Batch, weights: Weights | None = None) -> Tensor:
+        """The output of a part on a batch, for surgery and probes, with other weights if they are given."""
+        mine = self.parts[part]
+        return self.output(part, batch, mine.net if weights is None else mine.wearing(weights))
+
     def view(self, rng: np.random.Generator) -> View:
         return View(self, rng)
 
@@ -158,12 +212,7 @@ class Learner(ABC):
         if not self.clock["updates"]:
             self.synced = self.due()  # periods that came round in the warm-up are not owed
         batch = self.chain.before_update(self.sample())
-        metrics: dict[str, Tensor] = {}
-        for loss in self.losses(batch, self.loss_rng):
-            metrics |= self.step(loss, batch)
-            if loss.td is not None:
-                self.replay.reprioritize(batch.index, loss.td.detach())
-        self.latest = metrics
+        metrics = self.latest = self.minibatch(batch, self.losses(batch, self.loss_rng), self.chain.on_loss)
         for name, value in metrics.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
         self.summed += 1
@@ -172,10 +221,32 @@ class Learner(ABC):
         self.follow()
         self.chain.tick()
 
-    def step(self, loss: Loss, batch: Batch) -> dict[str, Tensor]:
+    def extra_update(self, batch: Batch, seed: int, losses: Callable[[Batch], Iterator[Loss]] | None) -> None:
+        """An update beside the replay ratio: of these losses; or of the agent's own, hooks and targets included."""
+        self.clock["extra"] += 1
+        if losses is not None:
+            self.minibatch(batch, losses(batch), plain)
+            return
+        batch = self.chain.before_update(batch)
+        self.minibatch(batch, self.losses(batch, self.generator(seed)), self.chain.on_loss)
+        if self.ratio:
+            self.ahead += 1 if self.rl.target_every.unit == "updates" else 1 / self.ratio
+        self.chain.after_update()
+        self.follow()
+
+    def minibatch(self, batch: Batch, losses: Iterator[Loss], value: Callable[[Loss, Batch], Tensor]) -> dict[str, Tensor]:
+        """Step every part as its loss comes; value: what is minimised of a loss."""
+        metrics: dict[str, Tensor] = {}
+        with self.chain.watching(self.parts):
+            for loss in losses:
+                metrics |= self.step(loss, value(loss, batch), batch)
+                if loss.td is not None:
+                    self.replay.reprioritize(batch.index, loss.td.detach())
+        return metrics
+
+    def step(self, loss: Loss, value: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Backward, hooks, clip, check, optimizer step of one part."""
         part, optim = self.parts[loss.part], self.learn.optim
-        value = self.chain.on_loss(loss, batch)
         for p in part.trainable:
             p.grad = None
         value.backward(inputs=part.trainable)  # type: ignore[no-untyped-call]
@@ -194,7 +265,7 @@ class Learner(ABC):
         return {f"loss/{loss.part}": value, f"grad/{loss.part}": norm, **named}
 
     def due(self) -> int:
-        return self.rl.target_every.crossed(self.clock[self.rl.target_every.unit])
+        return self.rl.target_every.crossed(self.clock[self.rl.target_every.unit] + floor(self.ahead))
 
     def follow(self) -> None:
         """Targets: a hard copy or a step of the moving average when --target-every has come round."""
@@ -209,7 +280,7 @@ class Learner(ABC):
         """Means over the updates since the last call; {} if there were none. Here they leave the device."""
         row = {name: float(total) / self.summed for name, total in self.sums.items()}
         self.sums, self.summed = {}, 0
-        return row
+        return row | self.chain.summary()
 
     def statistics(self) -> dict[str, Any]:
         """Of the observations, where they are normalised."""
@@ -225,6 +296,8 @@ class Learner(ABC):
             "loss_rng": self.loss_rng.get_state(),
             "synced": self.synced,
             "origin": dict(self.origin),
+            "ratio": str(self.ratio),
+            "ahead": str(self.ahead),
             "seen": self.statistics(),
             "sums": [list(row) for row in self.sums.items()],  # pairs: a tag is no key of a saved state
             "summed": self.summed,
@@ -240,7 +313,13 @@ class Learner(ABC):
             rng.bit_generator.state = state["rng"][name]
         self.loss_rng.set_state(state["loss_rng"])
         self.synced, self.summed, self.origin = state["synced"], state["summed"], dict(state["origin"])
+        self.ratio, self.ahead = Fraction(state["ratio"]), Fraction(state["ahead"])
         if self.seen is not None:
             self.seen.load_state_dict(state["seen"])
         self.sums = {name: x.to(self.device) for name, x in state["sums"]}
         self.replay.load_state_dict(state["replay"])
+
+
+def plain(loss: Loss, batch: Batch) -> Tensor:
+    """What is minimised where no hook is asked."""
+    return loss.value

@@ -22,6 +22,7 @@ from agents.flags import BadInput, Settings, parse, refusals
 from agents.learner import Learner, NotFinite
 from agents.session import Session
 from agents.world import World
+from interventions.chain import Unheard
 from runs import directory, disk
 from runs.checkpoint import Damaged, DiskFull
 from runs.lock import Locked, RunLock
@@ -40,7 +41,7 @@ def run(agent: type[Learner], config: type[AgentConfig], argv: Sequence[str]) ->
     """One command line to its exit code; a known failure is one sentence each, without a traceback."""
     try:
         return train(agent, parse(agent.__name__.lower(), config, argv))
-    except (BadInput, Damaged, Locked, DiskFull, NotFinite) as error:
+    except (BadInput, Damaged, Locked, DiskFull, NotFinite, Unheard) as error:
         for line in str(error).splitlines():
             say(f"error: {line}")
         return error.code

@@ -4,7 +4,7 @@ An update: the critics, the actor against the new critics, the temperature. The 
 update instead of after the critics' step; nobody reads them in between.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -20,7 +20,8 @@ from agents.explore import log_sigma, squashed
 from agents.learner import Learner
 from envs.spec import EnvSpec
 from nets.optim import OptimConfig
-from nets.part import Loss
+from nets.output import Gaussian, Values
+from nets.part import Loss, Net
 from nets.policy import Actor, Critic, PolicyConfig, Temperature
 from replay.batch import Batch
 from runs.units import Period, broken
@@ -160,8 +161,8 @@ class SAC(Learner):
         self.entropy = c.entropy_goal * self.actions
         critic = lambda: Critic(inputs + self.actions, partial(net.body, "critic"), net.init, c.critics)
         actor = lambda: Actor(inputs, self.actions, partial(net.body, "actor"), net.init)
-        self.parts["critic"] = self.part("critic", critic, self.rl.target_tau, c.critic_lr)
-        self.parts["actor"] = self.part("actor", actor)
+        self.parts["critic"] = self.part("critic", critic, self.rl.target_tau, c.critic_lr, Values())
+        self.parts["actor"] = self.part("actor", actor, output=Gaussian())
         self.parts["alpha"] = self.part("alpha", lambda: Temperature(c.alpha_init), lr=c.alpha_lr)
 
     @torch.no_grad()
@@ -175,10 +176,10 @@ class SAC(Learner):
         action = torch.tanh(mean + log_std.exp() * torch.as_tensor(noise, device=self.device))
         return action.cpu().numpy()
 
-    def gaussian(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-sigma before the squashing, [B, A] each."""
+    def gaussian(self, obs: Tensor, net: Net | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log-sigma before the squashing, [B, A] each; of the actor, or of a network in its place."""
         c = self.config
-        mean, raw = self.parts["actor"].net(obs)
+        mean, raw = (net or self.parts["actor"].net)(obs)
         return mean, log_sigma(raw, c.log_std_min, c.log_std_max, c.log_std_by == "clip")
 
     def draw(self, obs: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -196,7 +197,8 @@ class SAC(Learner):
         values = critic.net(batch.obs, batch.action)  # [K, B]
         td = goal - values
         shown = {"q/mean": values.mean(), "q/max": values.amax(1).mean()}
-        yield Loss("critic", (batch.weight * td.square()).mean(1).sum(), td.abs().mean(0), shown)
+        of = lambda td: (batch.weight * td.square()).mean(1).sum()
+        yield Loss("critic", of(td), td, shown, goal, of)
         due = self.clock["updates"] % self.config.actor_every == 0
         for _ in range(self.config.actor_every if due else 0):
             yield from self.policy(batch, rng)
@@ -211,15 +213,20 @@ class SAC(Learner):
         factor = scale if self.config.alpha_loss == "alpha" else scale.log()
         yield Loss("alpha", factor * (-logp.detach() - self.entropy).mean(), metrics={"policy/alpha": scale})
 
-    def run(self, part: str, batch: Batch) -> Tensor:
-        """critic: [B, K]; actor: [B, 2A]; alpha: [B]."""
-        net = self.parts[part].net
+    def output(self, part: str, batch: Batch, net: Net) -> Tensor:
+        """critic: [B, K]; actor: mean and log-sigma [B, 2A]; alpha: [B]."""
         match part:
             case "critic":
                 return net(batch.obs, batch.action).T  # type: ignore[no-any-return]
             case "actor":
-                return torch.cat(net(batch.obs), 1)
+                return torch.cat(self.gaussian(batch.obs, net), 1)
         return net().expand(len(batch.obs))  # type: ignore[no-any-return]
+
+    def answer(self, batch: Batch, rng: torch.Generator, nets: Mapping[str, Net]) -> Batch:
+        """With actions drawn from the actor."""
+        noise = torch.randn((len(batch.obs), self.actions), generator=rng, device=self.device)
+        action, _ = squashed(*self.gaussian(batch.obs, nets["actor"]), noise)
+        return batch._replace(action=action)
 
 
 if __name__ == "__main__":

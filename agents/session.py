@@ -9,7 +9,7 @@ import torch
 
 from agents.flags import Settings
 from agents.learner import Learner, NotFinite
-from agents.world import World
+from agents.world import Row, World
 from probes import measurements
 from runs import directory, pack, snapshot
 from runs.checkpoint import Damaged, Loaded, Store
@@ -49,23 +49,28 @@ class Session:
 
     # ---- measuring
 
+    def write(self, row: Row) -> None:
+        """Into the record, and before the eyes of the interventions."""
+        self.recorder.write(self.step, row)
+        self.agent.chain.observe(row)
+
     def measure(self) -> None:
         """Everything due at this step, before any intervention of this step."""
         for event in self.agent.chain.drain():  # of the step before
             self.recorder.write(int(event.pop("step")), event)
         for row in self.world.news(self.agent):
-            self.recorder.write(self.step, row)
+            self.write(row)
             if "return/train" in row:
                 self.progress.remark(f"return {row['return/train']:g}")
         if self.table.due("eval", self.step) and not self.evaluate():
             self.table.put_off("eval")  # asked to stop: the resumed run begins with this evaluation
             return
         if self.table.due("probe", self.step):
-            self.recorder.write(self.step, self.probe())
+            self.write(self.probe())
         if self.table.due("snapshot", self.step):
             self.snap()
         if self.table.due("record", self.step):
-            self.recorder.write(self.step, self.row())
+            self.write(self.row())
         self.progress.update(self.step)
 
     def row(self) -> dict[str, float]:
@@ -87,7 +92,7 @@ class Session:
         self.progress.remark("evaluating")
         row = self.world.evaluate(self.agent, lambda: bool(self.stop))
         if row is not None:
-            self.recorder.write(self.step, row)
+            self.write(row)
         return row is not None
 
     def probe(self) -> dict[str, float]:

@@ -148,7 +148,7 @@ class Stream:
     def reprioritize(self, index: Tensor, td: Tensor) -> None:
         """Nothing: an epoch visits each example once."""
 
-    def clear(self) -> None:
+    def thin(self, keep: float = 0.0) -> None:
         """Nothing: the data stay."""
 
     def state_dict(self) -> dict[str, Any]:

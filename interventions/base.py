@@ -6,7 +6,7 @@ for now in interact(agent, env):           act, step, replay.add, count, yield
     evaluate, probe, snapshot, record what is due      sees the agent before any reset of this step
     save if due or asked                   the one safe point; a resumed run enters here
     stop if asked, or clock["steps"] >= --steps
-    chain.tick()                           apply() of what has fallen due in steps, episodes, tasks
+    chain.tick()                           apply() of what has fallen due in steps, episodes, tasks, or by a condition
     while the replay ratio owes an update: agent.update()
 
 update:
@@ -16,10 +16,13 @@ update:
         opt.zero_grad(); value.backward(inputs=that part's parameters); after_backward(part, batch); clip; opt.step()
     clock["updates"] += 1; after_update(); targets: EMA, or a hard copy when due (clock["targets"] += 1)
     reprioritize with the td of the losses that carry one
-    chain.tick()                           updates, targets
+    chain.tick()                           updates, targets, resets
+
+tick: before_reset() of every method if one that `redraws` is due; apply() of what is due, in order of reach;
+    after_reset() of every method, with the names of the parameters that were redrawn (clock["resets"] += 1)
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any, ClassVar
@@ -28,9 +31,10 @@ from torch import Tensor
 
 from nets.part import Loss, Make, Subject
 from replay.batch import Batch
-from runs.units import Period
+from runs.units import NOWHEN, Period, When
 
 State = dict[str, Any]  # tensors, numbers, strings: saved with every checkpoint
+Report = Mapping[str, Tensor | float]  # what a method did at one update; summed into one row per record interval
 
 
 class Reach(IntEnum):
@@ -45,23 +49,38 @@ class Reach(IntEnum):
 
 @dataclass(frozen=True)
 class Intervention:
-    """First field: the switch, falsy for off. A field's name is its flag, with the file's name as prefix."""
+    """First field: the switch, falsy for off. A field's name is its flag, with the file's name as prefix.
+
+    A field <file>_when, if there is one, is a condition on which apply() falls due too, and a second switch.
+    """
 
     reach: ClassVar[Reach]
     touches: ClassVar[str]  # one line of docs/methods.md
+    redraws: ClassVar[bool] = False  # whether apply() draws networks anew, so that others must know
+    watches: ClassVar[bool] = False  # whether it reads subject.tape(part): activations and features of each update
+    needs: ClassVar[str] = ""  # the flags without which it is refused, as typed; they may differ by agent
+    clashes: ClassVar[str] = ""  # what it is refused with, for docs/methods.md
+    fires: ClassVar[str] = ""  # when it acts, for docs/methods.md, where the switch does not say it
 
     @classmethod
     def name(cls) -> str:
         return cls.__module__.rpartition(".")[2]
 
     @property
-    def switch(self) -> Any:
-        return getattr(self, fields(self)[0].name)
+    def on(self) -> bool:
+        return bool(getattr(self, fields(self)[0].name)) or bool(self.when)
 
     @property
     def period(self) -> Period | None:
         """When apply() falls due, if the switch is a Period."""
-        return self.switch if isinstance(self.switch, Period) else None
+        switch = getattr(self, fields(self)[0].name)
+        return switch if isinstance(switch, Period) else None
+
+    @property
+    def when(self) -> When:
+        """On what condition apply() falls due."""
+        condition: When = getattr(self, f"{self.name()}_when", NOWHEN)
+        return condition
 
     def refuse(self, subject: Subject) -> Iterator[str]:
         """Sentences that say why this cannot run on this agent, each with its mend."""
@@ -79,9 +98,13 @@ class Intervention:
     def on_loss(self, state: State, subject: Subject, loss: Loss, batch: Batch) -> Tensor:
         return loss.value
 
-    # The empty hooks below are called for every active method, hence no @abstractmethod.
-    def after_backward(self, state: State, subject: Subject, part: str, batch: Batch) -> None: ...
+    # The hooks below are empty and called for the methods that fill them, hence no @abstractmethod.
+    def after_backward(self, state: State, subject: Subject, part: str, batch: Batch) -> Report | None: ...
 
-    def after_update(self, state: State, subject: Subject) -> None: ...
+    def after_update(self, state: State, subject: Subject) -> Report | None: ...
 
     def apply(self, state: State, subject: Subject) -> None: ...
+
+    def before_reset(self, state: State, subject: Subject) -> None: ...
+
+    def after_reset(self, state: State, subject: Subject, redrawn: Mapping[str, Collection[str]]) -> None: ...

@@ -1,76 +1,36 @@
 """The chain: the active interventions in order of reach, their state, and the record of what they did."""
 
-import math
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from interventions.base import Intervention, State
-from nets.part import Loss, Make, Subject
+from interventions.base import Intervention
+from interventions.link import Link, heard
+from nets.anatomy import Tape, record
+from nets.part import Loss, Make, Part, Subject
 from replay.batch import Batch
 
-PROBE_STATES = 256  # the change of the outputs is measured on this many replay states
 
+class Unheard(ValueError):
+    """A condition on a number that is not recorded."""
 
-@dataclass
-class Link:
-    """One active intervention with everything that belongs to it."""
-
-    method: Intervention
-    rng: np.random.Generator
-    subject: Subject
-    witness: Callable[[], Subject]
-    state: State = field(default_factory=dict)
-    fired: int = 0
-
-    @property
-    def due(self) -> int:
-        period = self.method.period
-        return period.crossed(self.subject.clock[period.unit]) if period else 0
-
-    def fire(self) -> dict[str, float]:
-        """apply(), and its event row: parameters changed, ||change||, rms change of the outputs, seconds."""
-        witness = self.witness()
-        batch = witness.batch(PROBE_STATES)
-        before, outputs, start = weights(self.subject), answers(self.subject, batch), time.perf_counter()
-        self.method.apply(self.state, self.subject)
-        seconds = time.perf_counter() - start
-        name = f"event/{self.method.name()}"
-        moved = [b - a for a, b in zip(before, weights(self.subject), strict=True)]
-        row = {
-            name: 1.0,
-            f"{name}/changed": sum(int(m.count_nonzero()) for m in moved) / sum(m.numel() for m in moved),
-            f"{name}/norm": math.sqrt(sum(float(m.square().sum()) for m in moved)),
-            f"speed/{self.method.name()}": seconds,
-        }
-        for part, new in answers(self.subject, batch).items():
-            row[f"{name}/output/{part}"] = float((new - outputs[part]).square().mean().sqrt())
-        return row
-
-
-@torch.no_grad()
-def weights(subject: Subject) -> list[Tensor]:
-    return [p.detach().clone() for part in subject.parts.values() for p in part.net.parameters()]
-
-
-@torch.no_grad()
-def answers(subject: Subject, batch: Batch) -> dict[str, Tensor]:
-    return {name: subject.run(name, batch) for name in subject.parts}
+    code = 2
 
 
 class Chain:
     """All hook points of interventions/base.py, over every active method; empty when nothing is switched on."""
 
     def __init__(self, methods: Sequence[Intervention] = ()) -> None:
-        self.methods = sorted((m for m in methods if m.switch), key=lambda m: (m.reach, m.name()))
+        self.methods = sorted((m for m in methods if m.on), key=lambda m: (m.reach, m.name()))
         self.links: list[Link] = []
         self.events: list[dict[str, float]] = []
+        self.tapes: dict[str, Tape] = {}
+        self.metrics: dict[str, float] = {}  # the last recorded number of every tag
 
     def names(self) -> list[str]:
         return [m.name() for m in self.methods]
@@ -80,14 +40,20 @@ class Chain:
             make = method.on_build(part, make)
         return make
 
-    def start(self, view: Callable[[np.random.Generator], Subject], stream: Callable[..., np.random.Generator]) -> None:
+    def start(
+        self,
+        view: Callable[[np.random.Generator], Subject],
+        stream: Callable[..., np.random.Generator],
+        clock: dict[str, int],
+    ) -> None:
         """view: the agent seen through a generator; stream: the generator of a name. Raises all refusals at once."""
+        self.clock = clock
         problems: list[str] = []
         for method in self.methods:
             name, rng = method.name(), stream(method.name())
             subject = view(rng)
 
-            def witness(name: str = name, clock: Mapping[str, int] = subject.clock) -> Subject:
+            def witness(name: str = name) -> Subject:
                 return view(stream("witness", name, clock["steps"], clock["updates"]))
 
             problems += [*unknown(method, subject), *method.refuse(subject)]
@@ -96,7 +62,24 @@ class Chain:
             raise ValueError("\n".join(problems))
         for link in self.links:
             link.state = link.method.init(link.subject)
-            link.fired = link.due
+            link.fired = link.crossed
+        self.watched = any(m.watches for m in self.methods)
+        self.losing, self.backing, self.updated = (
+            [x for x in self.links if getattr(type(x.method), hook) is not getattr(Intervention, hook)]
+            for hook in ("on_loss", "after_backward", "after_update")
+        )
+
+    # ---- hook points of an update
+
+    @contextmanager
+    def watching(self, parts: Mapping[str, Part]) -> Iterator[None]:
+        """Within the block the forward passes of an update are kept on tape, if a method watches."""
+        if not self.watched:
+            yield
+            return
+        with ExitStack() as stack:
+            self.tapes = {name: stack.enter_context(record(part.net)) for name, part in parts.items()}
+            yield
 
     def before_update(self, batch: Batch) -> Batch:
         for link in self.links:
@@ -104,46 +87,84 @@ class Chain:
         return batch
 
     def on_loss(self, loss: Loss, batch: Batch) -> Tensor:
-        for link in self.links:
-            loss = loss._replace(value=link.method.on_loss(link.state, link.subject, loss, batch))
+        for link in self.losing:
+            value = link.hook(link.method.on_loss, loss, batch)
+            if value is not loss.value:
+                link.report({f"loss/{loss.part}": value.detach() - loss.value.detach()})
+                loss = loss._replace(value=value)
         return loss.value
 
     def after_backward(self, part: str, batch: Batch) -> None:
-        for link in self.links:
-            link.method.after_backward(link.state, link.subject, part, batch)
+        for link in self.backing:
+            link.report(link.hook(link.method.after_backward, part, batch))
 
     def after_update(self) -> None:
-        for link in self.links:
-            link.method.after_update(link.state, link.subject)
+        for link in self.updated:
+            link.report(link.hook(link.method.after_update))
+
+    # ---- firing
 
     def tick(self) -> None:
-        """Fire what has fallen due. A period fires on crossing, so no clock can step over it or meet it twice."""
+        """Fire what has fallen due."""
+        due = [link for link in self.links if link.due()]
+        if not due:
+            return
+        redraws = any(link.method.redraws for link in due)
+        for link in self.links if redraws else ():
+            link.method.before_reset(link.state, link.subject)
+        redrawn: dict[str, set[str]] = {}
+        for link in due:
+            old = {} if not link.method.redraws else {n: p.weights() for n, p in link.subject.parts.items()}
+            self.events.append({"step": self.clock["steps"], **link.fire()})
+            for name, before in old.items():
+                now = dict(link.subject.parts[name].net.named_parameters())
+                changed = {path for path, w in before.items() if not bool((now[path] == w).all())}
+                redrawn[name] = redrawn.get(name, set()) | changed
+        if redraws:
+            self.clock["resets"] += 1
+            for link in self.links:
+                link.method.after_reset(link.state, link.subject, redrawn)
+
+    # ---- what is recorded
+
+    def observe(self, row: Mapping[str, float]) -> None:
+        """A row that was recorded: conditions read it. Raises Unheard where a condition waits for no tag of the row."""
+        row = {tag: x for tag, x in row.items() if not tag.startswith("speed/")}  # wall time is not to be resumed on
+        self.metrics |= row
         for link in self.links:
-            due = link.due
-            if due > link.fired:
-                link.fired = due
-                self.events.append({"step": link.subject.clock["steps"], **link.fire()})
+            tag = link.method.when.tag
+            if tag and heard(tag, self.metrics) is None:
+                check(link.name, tag, row)
 
     def drain(self) -> list[dict[str, float]]:
         """The event rows since the last call."""
         events, self.events = self.events, []
         return events
 
+    def summary(self) -> dict[str, float]:
+        """One row of what the hooks of every update did since the last one."""
+        return {tag: x for link in self.links for tag, x in link.summary().items()}
+
+    # ---- state
+
     def state_dict(self) -> dict[str, Any]:
-        return {
-            link.method.name(): {"state": link.state, "fired": link.fired, "rng": link.rng.bit_generator.state}
-            for link in self.links
-        }
+        links = {link.name: link.state_dict() for link in self.links}
+        return {"links": links, "metrics": [list(row) for row in self.metrics.items()] if links else []}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """A method that joins (a fork) keeps its fresh state; `fired` then stands where its clock stands."""
+        self.metrics = {tag: x for tag, x in state["metrics"]}
         for link in self.links:
-            saved = state.get(link.method.name())
-            if saved is None:
-                link.fired = link.due
-                continue
-            link.state, link.fired = saved["state"], saved["fired"]
-            link.rng.bit_generator.state = saved["rng"]
+            link.load_state_dict(state["links"].get(link.name))
+
+
+def check(name: str, tag: str, row: Mapping[str, float]) -> None:
+    """A row of the tag's own kind that does not hold it: the tag does not exist. Wall time is no condition."""
+    kind = tag.partition("/")[0] if "/" in tag else "probe"
+    kin = [t for t in row if t.startswith(f"{kind}/")]
+    if kind == "speed" or (kind in ("probe", "loss", "grad", "q") and kin):
+        near = get_close_matches(tag, [*kin, *(t.removeprefix("probe/") for t in kin)], 1, 0)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise Unheard(f"{name}_when: no number {tag!r} is recorded{hint}")
 
 
 def unknown(method: Intervention, subject: Subject) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from interventions.base import Intervention, Reach, State
 from nets.part import Subject
-from runs.units import NEVER, Every
+from runs.units import NEVER, NOWHEN, Condition, Every
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class OptReset(Intervention):
 
     optreset_every: Every = NEVER
     """How often: 1:targets for every hard target copy (Asadi et al. 2023), or any period"""
+    optreset_when: Condition = NOWHEN
+    """Also when a recorded number crosses a level, e.g. "dormant > 0.3 rearm 0.2" (ours: docs/algorithms.md)"""
     optreset_what: Literal["moments", "step"] = "moments"
     """moments: m, v and the step count (Asadi et al. 2023); step: the step count alone (Adam-Rel, Ellis et al. 2024)"""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from interventions.base import Intervention, Reach, State
 from nets.part import Copy, Subject
-from runs.units import NEVER, Every
+from runs.units import NEVER, NOWHEN, Condition, Every
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,12 @@ class Reset(Intervention):
 
     reach = Reach.NETWORK
     touches = "weights, target, optimizer of the chosen groups"
+    redraws = True
 
     reset_every: Every = NEVER
     """How often to draw new weights, e.g. 100k (agent steps), 40k:updates or 20k,40k (Nikishin et al. 2022)"""
+    reset_when: Condition = NOWHEN
+    """Also when a recorded number crosses a level, e.g. "dormant > 0.3 rearm 0.2" (ours: docs/algorithms.md)"""
     reset_groups: str = ""
     """Which groups of each network, e.g. head (the last layers) or head,torso; empty for all (arXiv:2205.07802)"""
     reset_parts: str = ""

@@ -11,7 +11,7 @@ from math import inf
 
 from interventions.base import Intervention, Reach, State
 from nets.part import Copy, Subject
-from runs.units import NEVER, Every, broken
+from runs.units import NEVER, NOWHEN, Condition, Every, broken
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,12 @@ class Shrink(Intervention):
 
     reach = Reach.LAYER
     touches = "weights, target, optimizer of the chosen groups"
+    redraws = True
 
     shrink_every: Every = NEVER
     """How often, e.g. 20k (agent steps) or 40k:updates (BBF, arXiv:2305.19452)"""
+    shrink_when: Condition = NOWHEN
+    """Also when a recorded number crosses a level, e.g. "dormant > 0.3 rearm 0.2" (ours: docs/algorithms.md)"""
     shrink_factor: float = 0.5
     """What is kept of the weights: lambda (BBF .5, SR-SPR .8, Ash & Adams .4)"""
     shrink_noise: float = 0.5

@@ -7,10 +7,15 @@ network lists its units as Layers and every consumer of a unit as an Edge. Surge
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+
+
+def member(name: str, groups: str) -> bool:
+    """Whether a path has one of the comma-separated groups as a component; "" is every group."""
+    return not groups or bool(set(groups.split(",")) & set(name.split(".")))
 
 
 class Writer(nn.Module):
@@ -47,6 +52,14 @@ class Layer:
     edges: tuple[Edge, ...]
     norm: nn.Module | None = None
 
+    @property
+    def units(self) -> int:
+        return self.writer.matrices[0].shape[0]
+
+    def bearers(self) -> list[nn.Module]:
+        """What bears a unit's own parameters, units in dimension 0: writer, norm and activation (a PReLU's slopes)."""
+        return [module for module in (self.writer, self.norm, self.act) if module is not None]
+
 
 class Network(nn.Module, ABC):
     """A network whose submodules are named encoder, torso, head and which knows its own anatomy."""
@@ -54,6 +67,10 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def layers(self) -> list[Layer]:
         """Every hidden unit that has private consumers, in the order of the forward pass; never the output layer."""
+
+    @abstractmethod
+    def outputs(self) -> list[Writer]:
+        """The writers of the output: their inputs are the features. One for each stream and member; [] if it has none."""
 
     def shared(self) -> list[Writer]:
         """Every writer whose units have no private consumers: those of a residual stream. They are never recycled."""
@@ -78,20 +95,52 @@ def unread(writers: Sequence[Writer], layers: Sequence[Layer]) -> list[Writer]:
     return [writer for writer in writers if writer not in named]
 
 
-@contextmanager
-def watch(layers: Sequence[Layer]) -> Iterator[dict[str, Tensor]]:
-    """Within the block, each forward pass writes the layers' activations, {name: [B, U*copies, *space]}."""
-    seen: dict[str, Tensor] = {}
+@dataclass
+class Tape:
+    """What a forward pass showed, with its graph: acts {layer: [B, U*copies, *space]} and the inputs of the outputs."""
 
-    def keep(name: str) -> object:
+    acts: dict[str, Tensor] = field(default_factory=dict)
+    inputs: dict[int, Tensor] = field(default_factory=dict)  # {place in Network.outputs(): [B, D]}
+
+    @property
+    def features(self) -> Tensor:
+        """phi, [K, B, D]: one for each member of an ensemble; streams that read the same features count once."""
+        rows: list[Tensor] = []
+        for x in self.inputs.values():
+            if not any(x is row for row in rows):
+                rows.append(x)
+        return torch.stack(rows)
+
+
+@contextmanager
+def record(net: Network) -> Iterator[Tape]:
+    """Within the block, the tape keeps the first pass that carries gradients, or the first of all where none does."""
+    tape, layers, outputs = Tape(), net.layers(), net.outputs()
+    graphs: dict[str | int, bool] = {}  # whether what is kept under this name has a graph
+
+    def fresh(name: str | int, x: Tensor) -> bool:
+        new = name not in graphs or (x.requires_grad and not graphs[name])
+        graphs[name] = graphs.get(name, False) or x.requires_grad
+        return new
+
+    def act(name: str) -> object:
         def hook(module: nn.Module, args: object, out: Tensor) -> None:
-            seen[name] = out.detach()
+            if fresh(name, out):
+                tape.acts[name] = out
 
         return hook
 
-    hooks = [layer.act.register_forward_hook(keep(layer.name)) for layer in layers]  # type: ignore[arg-type]
+    def read(place: int) -> object:
+        def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            if fresh(place, args[0]):
+                tape.inputs[place] = args[0]
+
+        return hook
+
+    hooks = [layer.act.register_forward_hook(act(layer.name)) for layer in layers]  # type: ignore[arg-type]
+    hooks += [writer.register_forward_pre_hook(read(i)) for i, writer in enumerate(outputs)]  # type: ignore[arg-type]
     try:
-        yield seen
+        yield tape
     finally:
         for hook in hooks:
             hook.remove()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nets.anatomy import Layer, Torso, Writer
-from nets.layers import Activation, Block, Conv2d, Init, Linear, Norm
+from nets.layers import GROUPS, SLOPE, Activation, Block, Conv2d, Init, Linear, Norm
 from runs.units import broken
 
 NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))  # channels, kernel, stride (Mnih et al. 2015)
@@ -23,9 +23,13 @@ class NetConfig:
     width: float = 1.0
     """Factor on the units of every hidden layer, channels included"""
     norm: Norm = "none"
-    """layer: Linear/Conv -> LayerNorm -> activation in every hidden layer (Lyle et al. 2023, arXiv:2303.01486)"""
+    """Before every hidden activation: layer (Lyle et al. 2023, arXiv:2303.01486), group (Wu & He 2018, 1803.08494)"""
+    norm_groups: int = GROUPS
+    """Groups of --norm group (ours; Wu & He 2018: 32); 8 gives way where it does not fit, another number is refused"""
     activation: Activation = "relu"
-    """Hidden activation; crelu keeps the units and doubles the inputs behind them (arXiv:2303.07507)"""
+    """Hidden activation; crelu (arXiv:2303.07507) and fourier (arXiv:2410.20634) double the inputs behind the units"""
+    slope: float = SLOPE
+    """Of leaky_relu below 0 (Maas et al. 2013: .01; .1 and .3 are common); prelu (He et al. 2015) learns its own"""
     padding: Literal["valid", "same"] = "valid"
     """Of the convolutions: valid leaves 7x7 positions (Nature, dqn_zoo), same leaves 11x11 (Dopamine)"""
     init: Init = "torch"
@@ -35,11 +39,22 @@ class NetConfig:
         rules = {
             "hidden": (all(n > 0 for n in self.hidden), "numbers above 0"),
             "width": (0 < self.width < inf, "above 0"),
+            "norm_groups": (self.norm_groups > 0, "at least 1"),
+            "slope": (0 < self.slope < 1, "above 0 and below 1"),
         }
-        return broken(self, rules)
+        rows = broken(self, rules)
+        if self.norm != "group" and self.norm_groups != GROUPS:
+            rows.append(f"norm_groups {self.norm_groups} does nothing without --norm group")
+        if self.activation != "leaky_relu" and self.slope != SLOPE:
+            rows.append(f"slope {self.slope:g} does nothing without --activation leaky_relu")
+        return rows
 
     def units(self, n: int) -> int:
         return max(1, round(n * self.width))
+
+    def block(self, writer: Linear | Conv2d) -> Block:
+        """A hidden layer."""
+        return Block(writer, self.norm, self.activation, self.norm_groups, self.slope)
 
 
 class Chain(Torso):
@@ -94,7 +109,7 @@ def nature(shape: tuple[int, ...], config: NetConfig) -> tuple[Chain, int, int]:
             raise ValueError(
                 f"images of {width}x{width} are too small for the Nature CNN with {config.padding} padding"
             )
-        block = blocks[f"conv{i + 1}"] = Block(conv, config.norm, config.activation)
+        block = blocks[f"conv{i + 1}"] = config.block(conv)
         channels, height = block.units * block.copies, conv.size
     return Chain(blocks), channels * height**2, height**2
 
@@ -104,6 +119,6 @@ def mlp(inputs: int, config: NetConfig) -> tuple[Chain, int]:
     blocks: dict[str, Block] = {}
     for i, units in enumerate(config.hidden):
         linear = Linear(inputs, config.units(units), config.init)
-        block = blocks[f"fc{i + 1}"] = Block(linear, config.norm, config.activation)
+        block = blocks[f"fc{i + 1}"] = config.block(linear)
         inputs = block.units * block.copies
     return Chain(blocks), inputs

@@ -71,6 +71,9 @@ class Encoded(Network):
         readers = [torso[0].writer] if torso else self.head.readers()
         return self.encoder.layers("encoder", readers, self.positions) + torso
 
+    def outputs(self) -> list[Writer]:
+        return self.head.readers()
+
     def shared(self) -> list[Writer]:
         """The stream's writers, and the head where it reads nothing but the stream."""
         stream = [] if self.encoder is None else self.encoder.shared()

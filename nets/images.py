@@ -3,7 +3,8 @@
 The CNN is that of skumar9876/L2_Init @c4aa4f2: 16 channels of 5x5, stride 1, a 2x2 maximum behind each activation.
 The ResNet has the CIFAR stem, one 3x3 convolution of stride 1 (JordanAsh/warm_start @12485d9: that at width .25). Three
 things differ. It has no BatchNorm, whose running statistics a forward pass would write: --norm layer is one GroupNorm
-over C, H, W. Its convolutions have biases. On even sizes a stride of 2 is padded behind, not in front.
+over C, H, W, --norm group has several groups of channels. Its convolutions have biases. On even sizes a stride of 2 is
+padded behind, not in front.
 """
 
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from nets.anatomy import Layer, Torso, Writer
 from nets.encoders import NetConfig
-from nets.layers import ACTIVATIONS, Block, Conv2d
+from nets.layers import ACTIVATIONS, Block, Conv2d, normed
 
 CHANNELS, KERNEL = 16, 5  # of the CNN
 STAGES = ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1))  # channels, stride of a block
@@ -40,7 +41,7 @@ class Normed(nn.Module):
     def __init__(self, writer: Conv2d, config: NetConfig) -> None:
         super().__init__()
         self.writer = writer
-        self.norm = nn.GroupNorm(1, writer.out_channels) if config.norm == "layer" else nn.Identity()
+        self.norm = normed(config.norm, writer, config.norm_groups) or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.writer(x))  # type: ignore[no-any-return]
@@ -49,18 +50,18 @@ class Normed(nn.Module):
 class ResNetBlock(nn.Module):
     """act(conv(act(conv(x))) + shortcut(x)), [B, C, H, W] -> [B, D, H / stride, W / stride], a norm after each conv.
 
-    The shortcut is a 1x1 convolution where the shapes differ (He et al.'s option B): always, under CReLU.
+    The shortcut is a 1x1 convolution where the shapes differ (He et al.'s option B): always, under CReLU and Fourier.
     """
 
     def __init__(self, inputs: int, units: int, stride: int, size: int, config: NetConfig) -> None:
         super().__init__()
         conv = Conv2d(inputs, units, 3, stride, size, True, config.init)
-        self.hidden = Block(conv, config.norm, config.activation)
+        self.hidden = config.block(conv)
         self.out = Normed(Conv2d(units * self.hidden.copies, units, 3, 1, conv.size, True, config.init), config)
         self.shortcut: Normed | None = None
         if stride != 1 or inputs != units:
             self.shortcut = Normed(Conv2d(inputs, units, 1, stride, size, True, config.init), config)
-        self.act = ACTIVATIONS[config.activation]()
+        self.act = ACTIVATIONS[config.activation](units, config.slope)
         self.size, self.features = conv.size, units * self.hidden.copies
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ def cnn(shape: tuple[int, ...], config: NetConfig) -> tuple[CNN, int, int]:
         conv = Conv2d(channels, config.units(CHANNELS), KERNEL, 1, size, config.padding == "same", config.init)
         if conv.size < 2:
             raise ValueError(f"images of {shape[1]}x{shape[2]} are too small for the CNN with {config.padding} padding")
-        blocks.append(Block(conv, config.norm, config.activation))
+        blocks.append(config.block(conv))
         channels, size = blocks[-1].units * blocks[-1].copies, conv.size // 2
     return CNN(*blocks), channels * size**2, size**2
 
@@ -122,9 +123,7 @@ def resnet18(shape: tuple[int, ...], config: NetConfig) -> tuple[ResNet, int, in
     channels, size = square(shape, "ResNet-18")
     if config.units(STAGES[0][0]) < LEAST:
         raise ValueError(f"width {config.width} leaves ResNet-18 fewer than {LEAST} channels; take at least .125")
-    stem = Block(
-        Conv2d(channels, config.units(STAGES[0][0]), 3, 1, size, True, config.init), config.norm, config.activation
-    )
+    stem = config.block(Conv2d(channels, config.units(STAGES[0][0]), 3, 1, size, True, config.init))
     blocks: list[ResNetBlock] = []
     features = stem.units * stem.copies
     for units, stride in STAGES:

@@ -1,5 +1,10 @@
-"""Layers: each with its one law of initialisation, and `matrices`: units in dimension 0, inputs in dimension 1."""
+"""Layers: each with its one law of initialisation, and `matrices`: units in dimension 0, inputs in dimension 1.
 
+A layer computes with weight_lens(weight) where a lens is set (spectral normalisation) and shows output_lens(out)
+(PopArt); its parameters stay `weight` and `bias`.
+"""
+
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -10,8 +15,11 @@ from nets.anatomy import Edge, Layer, Writer
 
 Init = Literal["torch", "xavier", "orthogonal", "he"]
 GAIN = 2**0.5  # of orthogonal, as jaxrl
-Norm = Literal["none", "layer"]
-Activation = Literal["relu", "leaky_relu", "crelu", "tanh"]
+Norm = Literal["none", "layer", "group"]
+GROUPS = 8  # of GroupNorm (Wu & He 2018, arXiv:1803.08494: 32, of 256 and more channels)
+FEW = 8  # numbers that a group has at least: two alone are +-1 behind the norm, one is 0
+Activation = Literal["relu", "leaky_relu", "crelu", "tanh", "prelu", "fourier"]
+SLOPE = 0.01  # of leaky ReLU below 0 (Maas et al. 2013)
 
 
 def initialise(layer: "Linear | Conv2d", gain: float = GAIN) -> None:
@@ -28,15 +36,28 @@ def initialise(layer: "Linear | Conv2d", gain: float = GAIN) -> None:
         nn.init.zeros_(layer.bias)
 
 
+def through(lens: nn.Module | None, x: Tensor) -> Tensor:
+    """What a lens makes of x; x itself without one."""
+    return x if lens is None else lens(x)
+
+
 class Linear(Writer, nn.Linear):
     """x: [B, in] -> [B, out]."""
+
+    positions = 1  # of a unit
 
     def __init__(self, inputs: int, units: int, init: Init = "torch", gain: float = GAIN) -> None:
         self.init, self.gain = init, gain
         super().__init__(inputs, units)
+        # Of the instance: None in the class would hide a lens, which torch keeps among the submodules.
+        self.weight_lens: nn.Module | None = None
+        self.output_lens: nn.Module | None = None
 
     def reset_parameters(self) -> None:
         super().reset_parameters() if self.init == "torch" else initialise(self, self.gain)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return through(self.output_lens, F.linear(x, through(self.weight_lens, self.weight), self.bias))
 
 
 class Conv2d(Writer, nn.Conv2d):
@@ -48,6 +69,9 @@ class Conv2d(Writer, nn.Conv2d):
         total = max((-(-size // stride) - 1) * stride + kernel - size, 0) if same else 0
         self.margin = (total // 2, total - total // 2)
         self.size = (size + total - kernel) // stride + 1  # H' = W'
+        self.positions = self.size**2
+        self.weight_lens: nn.Module | None = None
+        self.output_lens: nn.Module | None = None
 
     def reset_parameters(self) -> None:
         super().reset_parameters() if self.init == "torch" else initialise(self)
@@ -56,7 +80,8 @@ class Conv2d(Writer, nn.Conv2d):
         before, after = self.margin
         if before != after:
             x, before = F.pad(x, (before, after, before, after)), 0
-        return F.conv2d(x, self.weight, self.bias, self.stride, before)
+        weight = through(self.weight_lens, self.weight)
+        return through(self.output_lens, F.conv2d(x, weight, self.bias, self.stride, before))
 
 
 class CReLU(nn.Module):
@@ -66,25 +91,65 @@ class CReLU(nn.Module):
         return torch.cat([x, -x], 1).relu_()
 
 
-ACTIVATIONS: dict[Activation, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,  # slope .01
-    "crelu": CReLU,
-    "tanh": nn.Tanh,
+class Fourier(nn.Module):
+    """[sin(x), cos(x)] (Lewandowski et al. 2024, arXiv:2410.20634): one of the two is always near-linear."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x.sin(), x.cos()], 1)
+
+
+ACTIVATIONS: dict[Activation, Callable[[int, float], nn.Module]] = {  # of units and slope
+    "relu": lambda units, slope: nn.ReLU(),
+    "leaky_relu": lambda units, slope: nn.LeakyReLU(slope),
+    "crelu": lambda units, slope: CReLU(),
+    "tanh": lambda units, slope: nn.Tanh(),
+    "prelu": lambda units, slope: nn.PReLU(units),  # born at .25 (He et al. 2015)
+    "fourier": lambda units, slope: Fourier(),
 }
+COPIES: dict[Activation, int] = {"crelu": 2, "fourier": 2}
+
+
+def normed(norm: Norm, writer: Linear | Conv2d, groups: int = GROUPS) -> nn.GroupNorm | None:
+    """layer: one group, LayerNorm over C, H, W of a convolution, over the features of a linear layer. group: runs of
+    neighbouring units, of a linear layer too. A gain and an offset per unit; no sample sees another."""
+    units = writer.matrices[0].shape[0]
+    match norm:
+        case "layer":
+            return nn.GroupNorm(1, units)
+        case "group":
+            return nn.GroupNorm(divisor(groups, units, writer.positions), units)
+    return None
+
+
+def divisor(groups: int, units: int, positions: int) -> int:
+    """The most groups, up to `groups`, that divide the units and have FEW numbers each; 1 is always one. Only the
+    default gives way: another number is met by every layer or refused."""
+    fits = (n for n in range(groups, 1, -1) if units % n == 0 and units // n * positions >= FEW)
+    found = next(fits, 1)
+    if found != groups != GROUPS:
+        raise ValueError(
+            f"norm_groups {groups} does not suit a layer of {units} units; it takes {found}, or leave it out"
+        )
+    return found
 
 
 class Block(nn.Module):
-    """writer -> norm -> act: one layer of units. copies = channels shown per unit (2 for CReLU)."""
+    """writer -> norm -> act: one layer of units. copies = channels shown per unit (2 for CReLU and Fourier)."""
 
-    def __init__(self, writer: Linear | Conv2d, norm: Norm, activation: Activation) -> None:
+    def __init__(
+        self,
+        writer: Linear | Conv2d,
+        norm: Norm,
+        activation: Activation,
+        groups: int = GROUPS,
+        slope: float = SLOPE,
+    ) -> None:
         super().__init__()
         self.writer = writer
         self.units = writer.matrices[0].shape[0]
-        # One group: LayerNorm over C, H, W of a convolution, over the features of a linear layer; a gain per unit.
-        self.norm = nn.GroupNorm(1, self.units) if norm == "layer" else None
-        self.act = ACTIVATIONS[activation]()
-        self.copies = 2 if activation == "crelu" else 1
+        self.norm = normed(norm, writer, groups)
+        self.act = ACTIVATIONS[activation](self.units, slope)
+        self.copies = COPIES.get(activation, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.writer(x)

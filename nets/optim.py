@@ -1,4 +1,4 @@
-"""Optimizers as flags: Adam, AdamW, RMSProp, SGD with momentum; torch's fused kernels where they exist."""
+"""Optimizers as flags: torch's Adam, AdamW, RMSProp and SGD with momentum, fused where that exists; ours otherwise."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,15 +9,24 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
+from nets.adam_elements import ElementAdam
+from nets.trac import TRAC
+from nets.upgd import UPGD
 from runs.units import broken
+
+SHARED = frozenset({"step", "draws", "tuner"})  # slots that a whole tensor shares; any other is shaped as its parameter
+COUNTS = frozenset({"step", "corrected1", "corrected2"})  # slots that hold Adam's step count, whole or per element
 
 
 @dataclass(frozen=True)
 class OptimConfig:
     """The optimizer"""
 
-    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
-    """adam: weight decay joins the gradient; adamw: it is decoupled; rmsprop: centred (dqn_zoo); sgd: with momentum"""
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd", "trac", "upgd", "adam_upgd"] = "adam"
+    """adam: weight decay joins the gradient; adamw: it is decoupled; rmsprop: centred (dqn_zoo); sgd: with momentum;
+    trac: tuned Adam (arXiv:2405.16642); upgd, adam_upgd: useful weights are kept (arXiv:2404.00781)"""
+    adam_step: Literal["tensor", "elements"] = "tensor"
+    """Adam's step count: one a tensor (torch, fused) or one an element, so that a reborn unit starts anew (AdamGnT)"""
     lr: float = 6.25e-5
     """Learning rate (Dopamine DQN: 6.25e-5)"""
     eps: float = 1.5e-4
@@ -29,6 +38,14 @@ class OptimConfig:
     clip: float = 0.0
     """Global gradient norm of each part is clipped to this; 0 for never (Dopamine and CleanRL do not clip)"""
 
+    clip_update: float = 0.0
+    """A tensor's step is divided by its RMS of g / sqrt(v) over this, if above 1: 1 is StableAdamW (arXiv:2304.13013);
+    0 for never"""
+    upgd_decay: float = 0.999
+    """Decay of the running utility (Elsayed & Mahmood 2024: .999)"""
+    upgd_noise: float = 0.001
+    """Standard deviation of the noise that joins the gradient (Elsayed & Mahmood 2024: .001)"""
+
     def problems(self) -> list[str]:
         rules = {
             "lr": (0 < self.lr < inf, "above 0"),
@@ -36,8 +53,28 @@ class OptimConfig:
             "betas": (all(0 <= b < 1 for b in self.betas), "two numbers from 0 to below 1"),
             "weight_decay": (0 <= self.weight_decay < inf, "at least 0"),
             "clip": (self.clip >= 0, "at least 0"),
+            "clip_update": (0 <= self.clip_update < inf, "at least 0"),
+            "upgd_decay": (0 <= self.upgd_decay < 1, "from 0 to below 1"),
+            "upgd_noise": (0 <= self.upgd_noise < inf, "at least 0"),
         }
-        return broken(self, rules)
+        return broken(self, rules) + self.strangers()
+
+    def strangers(self) -> list[str]:
+        """A sentence for each flag that the chosen optimizer would not read."""
+        wrong = []
+        if self.adam_step == "elements" and self.optimizer not in ("adam", "adamw"):
+            wrong.append(
+                f"adam_step is elements, but optimizer {self.optimizer} is not adam or adamw; leave it at tensor"
+            )
+        if self.clip_update and (self.optimizer not in ("adam", "adamw") or self.adam_step == "tensor"):
+            wrong.append(
+                "clip_update needs --adam-step elements and --optimizer adamw or adam; torch's kernels lack it"
+            )
+        if "upgd" not in self.optimizer:
+            usual = OptimConfig()
+            odd = [name for name in ("upgd_decay", "upgd_noise") if getattr(self, name) != getattr(usual, name)]
+            wrong += [f"{name} is for --optimizer upgd or adam_upgd, but optimizer is {self.optimizer}" for name in odd]
+        return wrong
 
     def make(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         """An optimizer whose state exists, all zero, before the first step: so it can be loaded and reset in place."""
@@ -46,16 +83,24 @@ class OptimConfig:
         rest = [p for p in every if p.ndim <= 1 or not self.weight_decay]
         rows = ((decayed, self.weight_decay), (rest, 0.0))
         groups: list[dict[str, Any]] = [{"params": ps, "weight_decay": decay} for ps, decay in rows if ps]
+        return awake(self.build(groups))
+
+    def build(self, groups: list[dict[str, Any]]) -> Optimizer:
+        lr, eps, betas = self.lr, self.eps, self.betas
         match self.optimizer:
-            case "adam":
-                opt: Optimizer = Adam(groups, lr=self.lr, eps=self.eps, betas=self.betas, fused=True)
-            case "adamw":
-                opt = AdamW(groups, lr=self.lr, eps=self.eps, betas=self.betas, fused=True)
+            case "adam" | "adamw" if self.adam_step == "elements":
+                return ElementAdam(groups, lr, eps, betas, self.optimizer == "adamw", self.clip_update)
+            case "adam" | "adamw" as name:
+                kind = Adam if name == "adam" else AdamW
+                return kind(groups, lr=lr, eps=eps, betas=betas, fused=True)
             case "rmsprop":
-                opt = RMSprop(groups, lr=self.lr, eps=self.eps, alpha=self.betas[1], centered=True)
+                return RMSprop(groups, lr=lr, eps=eps, alpha=betas[1], centered=True)
             case "sgd":
-                opt = SGD(groups, lr=self.lr, momentum=self.betas[0], fused=True)
-        return awake(opt)
+                return SGD(groups, lr=lr, momentum=betas[0], fused=True)
+            case "trac":
+                return TRAC(groups, lr, eps, betas)
+            case _:
+                return UPGD(groups, lr, eps, betas, self.upgd_decay, self.upgd_noise, self.optimizer == "adam_upgd")
 
 
 @torch.no_grad()

@@ -7,20 +7,20 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.optim import Optimizer
 
-from nets.anatomy import Network
+from nets.anatomy import Network, Tape, member
+from nets.optim import SHARED
+from nets.output import Output
 from replay.batch import Batch
 
 Make = Callable[[], Network]
+Net = Callable[..., Any]  # a network, or one that wears other weights
+Weights = Mapping[str, Tensor]  # by parameter name
 Copy = Literal["copy", "keep", "own"]
 Index = EllipsisType | Tensor | tuple[slice | Tensor, ...]
 EMPTY: Mapping[str, Tensor] = {}
-
-
-def member(name: str, groups: str) -> bool:
-    """Whether a parameter's path has one of the comma-separated groups as a component; "" is every group."""
-    return not groups or bool(set(groups.split(",")) & set(name.split(".")))
 
 
 class Part:
@@ -29,6 +29,7 @@ class Part:
     trainable: the parameters that the optimizer owns.
     age: updates since the part was reborn; whoever redraws it sets it to 0.
     tau: the rule of the slow copy, 1 for a hard copy, less for an exponential moving average.
+    output: what its outputs mean; None where nobody should imitate them (a temperature).
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Part:
         seed: int,
         device: torch.device | str = "cpu",
         tau: float | None = None,
+        output: Output | None = None,
     ) -> None:
         self.make, self.optimizer, self.device, self.tau = make, optimizer, torch.device(device), tau
+        self.output = output
         self.net = self.fresh(seed)
         self.target = deepcopy(self.net).requires_grad_(False) if tau is not None else None
         self.trainable = [p for p in self.net.parameters() if p.requires_grad]
@@ -55,6 +58,14 @@ class Part:
             torch.default_generator.manual_seed(seed)
             net = self.make()
         return net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def wearing(self, weights: Weights) -> Net:
+        """The network with these weights in place of its own, for a call; nothing is written."""
+        return lambda *inputs: functional_call(self.net, dict(weights), inputs)
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of all parameters, by name."""
+        return {name: p.detach().clone() for name, p in self.net.named_parameters()}
 
     def groups(self) -> list[str]:
         """Every component of a parameter's path, but the parameter's own name."""
@@ -103,7 +114,7 @@ class Part:
         for name, slot in self.opt.state[p].items():
             if slots and name not in slots:
                 continue
-            if name != "step":
+            if name not in SHARED:
                 slot[rows] = 0
             elif rows is ...:
                 slot.zero_()
@@ -160,33 +171,91 @@ def copy_into(mine: Mapping[str, Any], saved: Mapping[str, Any], path: str) -> N
 
 
 class Loss(NamedTuple):
-    """What `Learner.losses` yields: the part to step, its loss [], and per-sample td [B] where priorities need it."""
+    """What `Learner.losses` yields: the part to step and its loss [].
+
+    Where values are regressed: td, goal minus prediction with its graph, [B] or [K, B] of an ensemble; goal [B]; and
+    `of`, the function with value == of(td), so that a method may rescale the error.
+    """
 
     part: str
     value: Tensor
     td: Tensor | None = None
     metrics: Mapping[str, Tensor] = EMPTY
+    goal: Tensor | None = None
+    of: Callable[[Tensor], Tensor] | None = None
 
 
 class Subject(Protocol):
-    """What an intervention or a probe may know of an agent."""
+    """What an intervention or a probe may know of an agent, seen through a generator of the caller's own."""
 
     @property
     def parts(self) -> Mapping[str, Part]: ...
     @property
     def clock(self) -> Mapping[str, int]:
-        """steps, updates, targets, episodes, tasks, extra."""
+        """steps, updates, targets, episodes, tasks, resets, extra."""
         ...
 
-    def run(self, part: str, batch: Batch) -> Tensor:
-        """How a part is called: its output on a batch, [B, ...]."""
+    @property
+    def acts(self) -> bool:
+        """Whether it acts in an environment, so that states follow each other and the replay grows."""
+        ...
+
+    @property
+    def ratio(self) -> float:
+        """Updates per agent step."""
+        ...
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The last recorded number of every tag, wall time excepted."""
+        ...
+
+    def tape(self, part: str) -> Tape:
+        """What the update's own forward pass of a part showed; for methods that declare `watches`."""
+        ...
+
+    def run(self, part: str, batch: Batch, weights: Weights | None = None) -> Tensor:
+        """How a part is called: its output on a batch, [B, ...], with other weights if they are given."""
         ...
 
     def losses(self, batch: Batch) -> Iterator[Loss]: ...
+    def answer(self, batch: Batch, weights: Mapping[str, Weights] | None = None) -> Batch:
+        """The same states with the actions that the agent's policy takes there, with other weights of its parts."""
+        ...
+
     def seed(self) -> int:
         """A new seed from the caller's own stream."""
         ...
 
-    def batch(self, size: int) -> Batch:
-        """A batch of the replay drawn with the caller's own stream, in memory of its own."""
+    def batch(self, size: int = 0) -> Batch:
+        """A batch of the replay drawn with the caller's own stream, in memory of its own; 0 is a minibatch's size."""
+        ...
+
+    def extra_update(self, losses: Callable[[Batch], Iterator[Loss]] | None = None) -> None:
+        """One more minibatch through the optimizers, billed in clock["extra"]: of these losses; or of the agent's own,
+        with every hook, and its targets follow as if steps had passed."""
+        ...
+
+    def pace(self, ratio: float) -> None:
+        """Change the replay ratio from here on."""
+        ...
+
+    def thin(self, keep: float) -> None:
+        """Keep the newest fraction of the replay; nothing of it begins the warm-up again."""
+        ...
+
+    def teacher(self, path: str) -> "Teacher":
+        """Another run, read from its directory."""
+        ...
+
+
+class Teacher(Protocol):
+    """Another run's agent, frozen."""
+
+    weights: Mapping[str, Weights]  # of every part that this agent has too
+    digest: str  # of these weights
+    score: float  # its last mean evaluation return; NaN if it has none
+
+    def batch(self, size: int, subject: Subject) -> Batch:
+        """Of its own replay."""
         ...

@@ -90,6 +90,9 @@ class Actor(Network):
     def layers(self) -> list[Layer]:
         return self.torso.layers("torso", [self.head.mean, self.head.log_std])
 
+    def outputs(self) -> list[Writer]:
+        return [self.head.mean, self.head.log_std]
+
     def shared(self) -> list[Writer]:
         return [*self.torso.shared(), *unread([self.head.mean, self.head.log_std], self.layers())]
 
@@ -128,6 +131,9 @@ class Critic(Network):
         rows = [judge.torso.layers(f"ensemble.{i}.torso", [judge.value]) for i, judge in enumerate(self.judges())]
         return [layer for row in rows for layer in row]
 
+    def outputs(self) -> list[Writer]:
+        return [judge.value for judge in self.judges()]
+
     def shared(self) -> list[Writer]:
         streams = [writer for judge in self.judges() for writer in judge.torso.shared()]
         return [*streams, *unread([judge.value for judge in self.judges()], self.layers())]
@@ -144,4 +150,7 @@ class Temperature(Network):
         return self.log_alpha.exp()
 
     def layers(self) -> list[Layer]:
+        return []
+
+    def outputs(self) -> list[Writer]:
         return []

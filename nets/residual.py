@@ -3,7 +3,8 @@
 After SonyResearch/simba @4e83770 and naumix/BiggerRegularizedOptimistic @8101111. Two things differ: LayerNorm's eps is
 torch's 1e-5 (flax: 1e-6), and SimBa's He-normal draw is not cut off at two standard deviations (of equal variance).
 Only the units inside a block have private readers; those of the stream are read by every block behind them. With CReLU
-the stream of BRO, which begins with an activation, is twice as wide; that of SimBa is not.
+or Fourier features the stream of BRO, which begins with an activation, is twice as wide; that of SimBa is not. The
+norms are LayerNorms whatever --norm says.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from nets.anatomy import Layer, Torso, Writer
 from nets.encoders import NetConfig
-from nets.layers import Activation, Block, Linear
+from nets.layers import Block, Linear
 
 EXPANSION = 4  # units inside a SimBa block for each unit of its stream
 
@@ -20,10 +21,10 @@ EXPANSION = 4  # units inside a SimBa block for each unit of its stream
 class SimBaBlock(nn.Module):
     """x + W2 act(W1 LN(x)), [B, D] -> [B, D]."""
 
-    def __init__(self, stream: int, units: int, activation: Activation) -> None:
+    def __init__(self, stream: int, units: int, config: NetConfig) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(stream)
-        self.hidden = Block(Linear(stream, units, "he"), "none", activation)
+        self.hidden = Block(Linear(stream, units, "he"), "none", config.activation, slope=config.slope)
         self.out = Linear(units * self.hidden.copies, stream, "he")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,9 +34,9 @@ class SimBaBlock(nn.Module):
 class BROBlock(nn.Module):
     """x + LN(W2 act(LN(W1 x))), [B, D] -> [B, D]."""
 
-    def __init__(self, stream: int, units: int, activation: Activation) -> None:
+    def __init__(self, stream: int, units: int, config: NetConfig) -> None:
         super().__init__()
-        self.hidden = Block(Linear(stream, units, "orthogonal"), "layer", activation)
+        self.hidden = Block(Linear(stream, units, "orthogonal"), "layer", config.activation, slope=config.slope)
         self.out = Linear(units * self.hidden.copies, stream, "orthogonal")
         self.norm = nn.LayerNorm(stream)
 
@@ -74,16 +75,16 @@ class Residual(Torso):
 def simba(inputs: int, hidden: tuple[int, ...], config: NetConfig) -> tuple[Residual, int]:
     """hidden: the stream's width, once a block -> the torso and its output features (SimBa's critic: 512, 512)."""
     stream = config.units(one_width(hidden))
-    blocks = [SimBaBlock(stream, EXPANSION * stream, config.activation) for _ in hidden]
+    blocks = [SimBaBlock(stream, EXPANSION * stream, config) for _ in hidden]
     return Residual(Linear(inputs, stream, "orthogonal", gain=1.0), blocks, nn.LayerNorm(stream)), stream
 
 
 def bro(inputs: int, hidden: tuple[int, ...], config: NetConfig) -> tuple[Residual, int]:
     """hidden: the blocks' width, once a block -> the torso and its output features (BRO's critic: 512, 512)."""
     units = config.units(one_width(hidden))
-    stem = Block(Linear(inputs, units, "orthogonal"), "layer", config.activation)
+    stem = Block(Linear(inputs, units, "orthogonal"), "layer", config.activation, slope=config.slope)
     stream = units * stem.copies
-    return Residual(stem, [BROBlock(stream, units, config.activation) for _ in hidden], nn.Identity()), stream
+    return Residual(stem, [BROBlock(stream, units, config) for _ in hidden], nn.Identity()), stream
 
 
 def one_width(hidden: tuple[int, ...]) -> int:

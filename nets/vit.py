@@ -1,9 +1,10 @@
 """A small vision transformer (Dosovitskiy et al. 2021, arXiv:2010.11929), with QK-norm on request.
 
 Learned positions; tokens are averaged instead of a class token; --activation stands for the source's GELU. With --norm
-layer it is pre-LN with a last LN, without there is none. QK-norm: LayerNorm with gains, without biases, of the queries
-and keys of each head (Dehghani et al. 2023, arXiv:2302.05442; Wortsman et al. 2023, arXiv:2309.14322), so that
-|q.k| / sqrt(d) <= sqrt(d) at unit gains. Tokens are [B, D, T], units in dimension 1 as everywhere, in memory [B, T, D].
+layer it is pre-LN with a last LN, without there is none; --norm group, which has no source here, is refused. QK-norm:
+LayerNorm with gains, without biases, of the queries and keys of each head (Dehghani et al. 2023, arXiv:2302.05442;
+Wortsman et al. 2023, arXiv:2309.14322), so that |q.k| / sqrt(d) <= |g_q| |g_k| sqrt(d), g the largest gains. Tokens are
+[B, D, T], units in dimension 1 as everywhere, in memory [B, T, D].
 """
 
 import torch
@@ -77,7 +78,8 @@ class TokenMLP(nn.Module):
     def __init__(self, units: int, config: NetConfig) -> None:
         super().__init__()
         self.norm = norm(config, units)
-        self.hidden = Block(Pointwise(units, EXPANSION * units, config.init), "none", config.activation)
+        first = Pointwise(units, EXPANSION * units, config.init)
+        self.hidden = Block(first, "none", config.activation, slope=config.slope)
         self.out = Pointwise(self.hidden.units * self.hidden.copies, units, config.init)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -138,6 +140,8 @@ def vit(
     channels, height, width = shape
     if height != width or height % patch:
         raise ValueError(f"a ViT takes square images, here of a multiple of patch {patch}; these are {height}x{width}")
+    if config.norm == "group":
+        raise ValueError("norm group has no place in a ViT, which is pre-LN: take norm layer")
     units = config.units(dim)
     if units % heads:
         raise ValueError(f"{units} units (dim {dim} times width {config.width:g}) cannot be shared among {heads} heads")

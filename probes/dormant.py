@@ -8,7 +8,7 @@ this measure. Neither number is called plasticity: only probes that fit targets 
 import torch
 from torch import Tensor
 
-from nets.anatomy import dormancy, score, watch
+from nets.anatomy import dormancy, record, score
 from nets.part import Subject
 from probes.base import Probe
 from replay.batch import Batch
@@ -25,12 +25,12 @@ class Dormant(Probe):
         sizes: dict[str, Tensor] = {}
         for name, part in subject.parts.items():
             layers = part.net.layers()
-            with watch(layers) as seen:
+            with record(part.net) as tape:
                 subject.run(name, batch)
             prefix = f"{name}." if len(subject.parts) > 1 else ""
             # A bias of -inf makes a unit that is 0 everywhere: a spoilt weight anywhere spoils every layer's number.
             fine = torch.stack([p.isfinite().all() for p in part.net.parameters()]).all()
-            size = {x.name: score(seen[x.name], x.writer.matrices[0].shape[0]) for x in layers}
+            size = {x.name: score(tape.acts[x.name], x.units) for x in layers}
             sizes |= {prefix + x: torch.where(fine, s, torch.nan) for x, s in size.items()}
         asleep = {name: flags(dormancy(size) <= TAU, size) for name, size in sizes.items()}
         dead = {name: flags(size == 0, size) for name, size in sizes.items()}

@@ -63,9 +63,9 @@ class Ring:
         self._follows(now, then)
         self._append(then, action)
 
-    def clear(self) -> None:
-        """Forget all that came before the present; its stack, too, no longer reaches behind it."""
-        self.start = max(self.stop - 1, 0)
+    def thin(self, keep: float = 0.0) -> None:
+        """Forget all rows but the newest fraction and the present; no stack reaches behind what is kept."""
+        self.start = max(self.stop - 1 - int(keep * (self.stop - 1 - self.start)), 0)
 
     def starts(self, keys: Keys) -> NDArray[np.bool_]:
         """[B] whether a transition starts here: no reset, not the present, no stack that crosses the write cursor."""

@@ -68,8 +68,8 @@ class Uniform:
     def reprioritize(self, index: Tensor, td: Tensor) -> None:
         """Nothing: all stay equally likely."""
 
-    def clear(self) -> None:
-        self.ring.clear()
+    def thin(self, keep: float = 0.0) -> None:
+        self.ring.thin(keep)
 
     def state_dict(self) -> dict[str, Any]:
         return self.ring.state_dict()

@@ -1,4 +1,4 @@
-"""Counts and periods as people write them: 100k, 2.5M, 1k:updates, 20k,40k, never."""
+"""Counts, periods and conditions as people write them: 100k, 1k:updates, 20k,40k, dormant > 0.3, never."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Annotated, Literal, cast, get_args
 
 from tyro.constructors import PrimitiveConstructorSpec
 
-Unit = Literal["steps", "updates", "targets", "episodes", "tasks"]
+Unit = Literal["steps", "updates", "targets", "episodes", "tasks", "resets"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 SUFFIXES = {"k": 10**3, "M": 10**6, "B": 10**9}
 
@@ -76,6 +76,52 @@ def period(text: str) -> Period:
     return Period(counts[0], which) if len(counts) == 1 else Period(0, which, counts)
 
 
+@dataclass(frozen=True)
+class When:
+    """A recorded number on the far side of a level, from `tag > level` until it is back behind `rearm`. Falsy: never."""
+
+    tag: str = ""
+    above: bool = True
+    level: float = 0.0
+    rearm: float = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.tag)
+
+    def beyond(self, value: float) -> bool:
+        """Whether it fires at this value, if it is armed."""
+        return value > self.level if self.above else value < self.level
+
+    def back(self, value: float) -> bool:
+        """Whether this value arms it again."""
+        return value <= self.rearm if self.above else value >= self.rearm
+
+    def __str__(self) -> str:
+        if not self:
+            return "never"
+        tail = "" if self.rearm == self.level else f" rearm {self.rearm:g}"
+        return f"{self.tag} {'>' if self.above else '<'} {self.level:g}{tail}"
+
+
+NOWHEN = When()
+
+
+def when(text: str) -> When:
+    """ "dormant > 0.3" fires when probe/dormant exceeds .3 and is armed again at .3 or less; "... rearm 0.2" at .2."""
+    if text == "never":
+        return NOWHEN
+    words = text.replace(">", " > ").replace("<", " < ").split()
+    try:
+        tag, sign, level, *rest = words
+        rearm = level if not rest else rest[1] if rest[0] == "rearm" and len(rest) == 2 else "?"
+        found = When(tag, {">": True, "<": False}[sign], float(level), float(rearm))
+    except (ValueError, KeyError):
+        raise ValueError(f"{text!r} is no condition; write e.g. 'dormant > 0.3' or 'return/train < 20 rearm 30'") from None
+    if found.beyond(found.rearm):
+        raise ValueError(f"{text!r} would never be armed again; rearm on the near side of {level}")
+    return found
+
+
 def duration(text: str) -> int:
     """ "90" or "90s" -> 90, "30m" -> 1800, "2h" -> 7200, "1d" -> 86400 seconds."""
     scale = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(text[-1:], 0)
@@ -118,5 +164,15 @@ Duration = Annotated[
         instance_from_str=lambda args: duration(args[0]),
         is_instance=lambda x: isinstance(x, int),
         str_from_instance=lambda n: [f"{n}s"],
+    ),
+]
+Condition = Annotated[
+    When,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="CONDITION",
+        instance_from_str=lambda args: when(args[0]),
+        is_instance=lambda x: isinstance(x, When),
+        str_from_instance=lambda w: [str(w)],
     ),
 ]

@@ -197,7 +197,7 @@ def test_each_loss_moves_its_own_part_only():
     parts = {name: [p.detach().clone() for p in part.net.parameters()] for name, part in learner.parts.items()}
     batch = learner.sample()
     for loss in learner.losses(batch, learner.generator(0)):
-        learner.step(loss, batch)
+        learner.step(loss, loss.value, batch)
         for name, part in learner.parts.items():
             moved = any(not torch.equal(a, b) for a, b in zip(parts[name], part.net.parameters(), strict=True))
             assert moved == (name == loss.part)

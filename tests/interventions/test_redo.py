@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from interventions.redo import ReDo
-from nets.anatomy import dormancy, score, watch
+from nets.anatomy import dormancy, record, score
 from runs.rng import stream
 from tests.interventions.small import IMAGES, VECTORS, agent, fire, moments, named, outputs, states
 
@@ -90,10 +90,9 @@ def test_a_second_recycling_touches_only_what_was_born_dead():
 
 
 def born_dead(learner, layer):
-    layers = learner.parts["q"].net.layers()
-    with watch(layers) as seen:
+    with record(learner.parts["q"].net) as tape:
         outputs(learner, states(learner, 512))
-    size = score(seen[layer.name], layer.writer.matrices[0].shape[0])
+    size = score(tape.acts[layer.name], layer.units)
     return set((size == 0).nonzero()[:, 0].tolist())
 
 
@@ -133,8 +132,8 @@ def test_only_the_named_layers_are_recycled():
 @pytest.mark.parametrize("env", [IMAGES, VECTORS])
 def test_scores_average_to_1_over_a_layer(env):
     learner = agent(env, "--hidden=64", updates=3)
-    layers = learner.parts["q"].net.layers()
-    with watch(layers) as seen:
+    net = learner.parts["q"].net
+    with record(net) as tape:
         outputs(learner, states(learner))
-    for x in layers:
-        torch.testing.assert_close(dormancy(score(seen[x.name], x.writer.weight.shape[0])).mean(), torch.tensor(1.0))
+    for x in net.layers():
+        torch.testing.assert_close(dormancy(score(tape.acts[x.name], x.units)).mean(), torch.tensor(1.0))

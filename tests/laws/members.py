@@ -7,6 +7,7 @@ from importlib import import_module
 from itertools import product
 from pathlib import Path
 from pkgutil import iter_modules
+from tempfile import mkdtemp
 from typing import Any, get_args, get_origin, get_type_hints
 
 import agents
@@ -65,19 +66,51 @@ def choices(kind: Any) -> dict[str, list[Any]]:
     return {f.name: list(get_args(hints[f.name])) for f in fields(kind) if "Literal" in str(get_origin(hints[f.name]))}
 
 
-def switched_on(name: str) -> list[str]:
-    """Flags that switch a method on, to fire every 7 updates, or with its first field at .1."""
-    switch = fields(METHODS[name])[0]
+@cache
+def past(name: str, env: str) -> Path:
+    """The directory of a short run of an agent that another may take as its teacher."""
+    out = Path(mkdtemp(prefix="past-")) / "run"
+    trained(name, out, env, 60, "--eval-every=50", "--eval-episodes=1")
+    return out
+
+
+def switched_on(method: str, name: str = "dqn", env: str = "toy:catch") -> list[str]:
+    """Flags that switch a method on: to fire every 7 updates, or with its first field at .1, at 3, or at another run."""
+    kind = METHODS[method]
+    switch = fields(kind)[0]
     flag = f"--{switch.name.replace('_', '-')}"
-    return [f"{flag}=7:updates" if isinstance(switch.default, Period) else f"{flag}=0.1"]
+    match switch.default:
+        case Period():
+            on = f"{flag}=7:updates"
+        case bool():
+            on = flag
+        case str():
+            on = f"{flag}={past(name, env)}"
+        case int():
+            on = f"{flag}=3"
+        case _:
+            on = f"{flag}=0.1"
+    return [on, *kind.needs.split()]
 
 
-def variants(name: str) -> list[list[str]]:
+def variants(method: str, name: str = "dqn", env: str = "toy:catch") -> list[list[str]]:
     """Flags of a method switched on, once for each value of each of its Literal fields."""
+    on = switched_on(method, name, env)
     flags = [
-        f"--{field.replace('_', '-')}={value}" for field, values in choices(METHODS[name]).items() for value in values
+        f"--{field.replace('_', '-')}={value}" for field, values in choices(METHODS[method]).items() for value in values
     ]
-    return [[*switched_on(name), flag] for flag in flags] or [switched_on(name)]
+    return [[*on, flag] for flag in flags] or [on]
+
+
+@cache
+def together(name: str, env: str) -> tuple[str, ...]:
+    """As many methods at once as bear each other: each joins, in the order of their names, unless it is refused."""
+    flags: tuple[str, ...] = ()
+    for method in METHODS:
+        more = tuple(switched_on(method, name, env))
+        if taken(name, env, *flags, *more):
+            flags += more
+    return flags
 
 
 def combinations(name: str) -> list[list[str]]:
@@ -112,9 +145,17 @@ def taken(name: str, env: str, *flags: str) -> tuple[World, Learner] | None:
         return None
 
 
+@cache
 def homes(name: str) -> list[str]:
     """The environments of ENVS in which an agent learns."""
     return [env for env in ENVS if taken(name, env)]
+
+
+@cache
+def home(name: str) -> str:
+    """One of them, of images if there is one: where the product of everything is too much for all."""
+    images = [env for env in homes(name) if len(taken(name, env)[0].spec.observation.shape) == 3]  # type: ignore[index]
+    return [*images, *homes(name)][0]
 
 
 def learn(agent: Learner, world: World, updates: int) -> None:

@@ -1,4 +1,8 @@
-"""Law 7. All with all: every method on every agent and network makes a few updates, or is refused with a sentence."""
+"""Law 7. All with all: every method on every agent and network makes a few updates, or is refused with a sentence.
+
+`make test` takes every method with every agent, environment and network variant, and 40 subsets of up to five methods;
+`make laws` the whole product and 200 subsets. Resuming from such a subset is exact, too.
+"""
 
 import pytest
 import torch
@@ -10,6 +14,7 @@ from tests.laws.members import (
     METHODS,
     choices,
     combinations,
+    home,
     homes,
     learn,
     net_config,
@@ -17,45 +22,85 @@ from tests.laws.members import (
     same,
     switched_on,
     taken,
+    trained,
     variants,
 )
 
-PAIRS = [(a, e, m) for a in AGENTS for e in homes(a) for m in METHODS]
+HOMES = [(a, e) for a in AGENTS for e in homes(a)]
+CALM = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
 
 
 def finite(agent):
     return all(bool(torch.isfinite(p).all()) for part in agent.parts.values() for p in part.net.parameters())
 
 
-@pytest.mark.parametrize(("name", "env", "method"), PAIRS)
-def test_every_method_runs_on_every_network(name, env, method):
-    ran = 0
+def runs(name, env, *flags, updates=8):
+    """Whether it made a few updates; otherwise it was refused."""
+    made = taken(name, env, *flags)
+    if made is not None:
+        world, agent = made
+        learn(agent, world, updates)
+        assert finite(agent)
+    return made is not None
+
+
+@pytest.mark.parametrize(("name", "env", "method"), [(a, e, m) for a, e in HOMES for m in METHODS])
+def test_every_method_runs_on_every_agent_or_says_why_not(name, env, method):
+    runs(name, env, *switched_on(method, name, env))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_runs_somewhere(method):
+    assert any(taken(a, e, *switched_on(method, a, e)) for a, e in HOMES)
+
+
+@pytest.mark.parametrize(("name", "method"), [(a, m) for a in AGENTS for m in METHODS])
+def test_every_method_runs_on_every_network(name, method):
+    env = home(name)
     for net in nets(name):
-        made = taken(name, env, *net, *switched_on(method))
-        if made is not None:
-            world, agent = made
-            learn(agent, world, 8)
-            assert finite(agent)
-            assert [e for e in agent.chain.drain() if f"event/{method}" in e]
-            ran += 1
-    assert ran
+        runs(name, env, *net, *switched_on(method, name, env))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "env", "method"), [(a, e, m) for a, e in HOMES for m in METHODS])
+def test_the_whole_product(name, env, method):
+    for net in [*nets(name), *combinations(name)]:
+        for flags in variants(method, name, env):
+            runs(name, env, *net, *flags)
+
+
+def subset(name, data):
+    """(environment, flags) of up to five methods, each in one of its variants, on some network."""
+    env = data.draw(st.sampled_from(homes(name)))
+    chosen = data.draw(st.lists(st.sampled_from(sorted(METHODS)), max_size=5, unique=True))
+    flags = [flag for m in chosen for flag in data.draw(st.sampled_from(variants(m, name, env)))]
+    return env, [*data.draw(st.sampled_from(combinations(name))), *flags]
 
 
 @pytest.mark.parametrize("name", AGENTS)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=40, **CALM)
 @given(data=st.data())
 def test_any_subset_of_methods_runs_together(name, data):
-    chosen = data.draw(st.lists(st.sampled_from(sorted(METHODS)), max_size=5, unique=True))
-    flags = [flag for m in chosen for flag in data.draw(st.sampled_from(variants(m)))]
-    net, env = data.draw(st.sampled_from(combinations(name))), data.draw(st.sampled_from(homes(name)))
-    made = taken(name, env, *net, *flags)
-    if made is not None:
-        world, agent = made
-        learn(agent, world, 8)
-        assert finite(agent)
+    env, flags = subset(name, data)
+    runs(name, env, *flags)
 
 
-@pytest.mark.parametrize(("name", "env"), [(a, e) for a in AGENTS for e in homes(a)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", AGENTS)
+@settings(max_examples=200, **CALM)
+@given(data=st.data())
+def test_any_of_many_subsets_resumes_exactly(name, data, tmp_path_factory):
+    env, flags = subset(name, data)
+    if runs(name, env, *flags):
+        out = tmp_path_factory.mktemp("subset")
+        straight = trained(name, out / "straight", env, 90, *flags)
+        trained(name, out / "parts", env, 61, *flags)
+        parts = trained(name, out / "parts", env, 90, *flags)
+        assert parts[1] == straight[1]
+        assert same(parts[0], straight[0])
+
+
+@pytest.mark.parametrize(("name", "env"), HOMES)
 def test_a_network_flag_that_is_set_changes_the_network_or_is_refused(name, env):
     plain = taken(name, env)[1]
     shown, drawn = pictured(plain), weights(plain)

@@ -64,10 +64,11 @@ def test_the_table_of_methods_is_current():
 @pytest.mark.parametrize(("name", "method"), [(a, m) for a in AGENTS for m in METHODS])
 def test_the_run_is_named_after_every_active_method(name, method):
     config = AGENTS[name][1]
-    flags = [f"--env={homes(name)[0]}", "--preset=none", *small(name)]
-    off, on = parse(name, config, flags), parse(name, config, [*flags, *switched_on(method)])
+    env = homes(name)[0]
+    flags, switch = [f"--env={env}", "--preset=none", *small(name)], switched_on(method, name, env)
+    off, on = parse(name, config, flags), parse(name, config, [*flags, *switch])
     assert off.directory != on.directory
     assert method in on.directory.parts[-2].split("+")
     assert method not in off.directory.parts[-2].split("+")
-    switch = fields(METHODS[method])[0].name
-    assert str(on.saved()[switch]) in switched_on(method)[0]
+    word, _, value = switch[0].partition("=")
+    assert str(on.saved()[word[2:].replace("-", "_")]) == (value or "True")

@@ -2,16 +2,29 @@
 
 import pytest
 
-from tests.laws.members import AGENTS, METHODS, homes, same, switched_on, trained
+from tests.laws.members import AGENTS, METHODS, home, homes, same, switched_on, taken, together, trained
 
-ALL = sorted({flag for m in METHODS for flag in switched_on(m)})
-SETS = {"none": [], **{m: switched_on(m) for m in METHODS}, "all": ALL}
+SETS = ["none", "together", *METHODS]
 WATCHED = ("--probe-every=30", "--eval-every=50", "--eval-episodes=2", "--snapshot-every=60")
+CASES = [
+    pytest.param(a, e, s, marks=() if s in SETS[:2] or e == home(a) else pytest.mark.slow)
+    for a in AGENTS
+    for e in homes(a)
+    for s in SETS
+]
 
 
-@pytest.mark.parametrize(("name", "env", "which"), [(a, e, s) for a in AGENTS for e in homes(a) for s in SETS])
+def flags_of(which, name, env):
+    if which == "none":
+        return []
+    return list(together(name, env)) if which == "together" else switched_on(which, name, env)
+
+
+@pytest.mark.parametrize(("name", "env", "which"), CASES)
 def test_continued_equals_straight(name, env, which, tmp_path):
-    flags = [*SETS[which], *WATCHED]
+    flags = [*flags_of(which, name, env), *WATCHED]
+    if not taken(name, env, *flags):
+        return
     straight, straight_rows = trained(name, tmp_path / "straight", env, 130, *flags)
     for steps in (53, 91):
         trained(name, tmp_path / "parts", env, steps, *flags)

@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from interventions.redo import ReDo
+from interventions.surgery import redraw, silence
 from nets.anatomy import Network
 from nets.heads import LinearHead
 from nets.optim import OptimConfig
@@ -24,6 +24,9 @@ class Headed(Network):
 
     def layers(self):
         return self.torso.layers("torso", self.head.readers())
+
+    def outputs(self):
+        return [self.head.value]
 
     def shared(self):
         return [*self.torso.shared(), self.head.value]
@@ -85,13 +88,13 @@ def change_by_recycling(make, x):
     for layer in mine.net.layers():
         for p in layer.writer.parameters():
             p[1] = 0
-    before, units, redo = mine.net(x), torch.tensor([1]), ReDo()
+    before, units = mine.net(x), torch.tensor([1])
     for layer in mine.net.layers():
-        redo.redraw(mine, layer, fresh[layer.name], units)
+        redraw(mine, layer, fresh[layer.name], units)
         assert layer.writer.weight[1].any()
     assert not torch.allclose(mine.net(x), before)
     for layer in mine.net.layers():
-        redo.silence(mine, layer, units)
+        silence(mine, layer, units)
     return (mine.net(x) - before).abs().max().item()
 
 

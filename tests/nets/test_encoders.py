@@ -81,8 +81,31 @@ def test_images_it_cannot_take_are_refused(shape, padding, sentence):
 
 
 @pytest.mark.parametrize(
-    "field", [{"hidden": (8, 0)}, {"width": 0.0}, {"width": float("nan")}, {"width": float("inf")}]
+    ("config", "sentence"),
+    [
+        (NetConfig(slope=0.1), "slope 0.1 does nothing without --activation leaky_relu"),
+        (NetConfig(activation="prelu", slope=0.3), "slope 0.3 does nothing without --activation leaky_relu"),
+        (NetConfig(norm_groups=4), "norm_groups 4 does nothing without --norm group"),
+        (NetConfig(norm="layer", norm_groups=1), "norm_groups 1 does nothing without --norm group"),
+    ],
+)
+def test_a_number_of_another_choice_is_a_problem(config, sentence):
+    assert config.problems() == [sentence]
+
+
+@pytest.mark.parametrize("flags", [{"activation": "leaky_relu", "slope": 0.3}, {"norm": "group", "norm_groups": 4}])
+def test_a_number_of_the_choice_made_is_none(flags):
+    assert NetConfig(**flags).problems() == []
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *({"hidden": (8, 0)}, {"width": 0.0}, {"width": float("nan")}, {"width": float("inf")}),
+        *({"activation": "leaky_relu", "slope": slope} for slope in (0.0, 1.0, -0.1, float("nan"))),
+        {"norm": "group", "norm_groups": 0},
+    ],
 )
 def test_a_size_out_of_range_is_a_problem_that_names_its_flag(field):
     (problem,) = NetConfig(**field).problems()
-    assert problem.startswith(next(iter(field)))
+    assert problem.startswith(list(field)[-1])

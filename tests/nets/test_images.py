@@ -11,7 +11,7 @@ from nets.encoders import NetConfig
 from nets.images import cnn, resnet18
 from tests.nets import nudge
 
-VARIANTS = list(product(["relu", "crelu", "tanh"], ["none", "layer"]))
+VARIANTS = list(product(["relu", "crelu", "tanh", "prelu", "fourier"], ["none", "layer", "group"]))
 SMALL = {"cnn": ((2, 20, 20), 0.25), "resnet18": ((2, 8, 8), 0.125)}  # shape, width; the CNN leaves 2x2 positions
 
 
@@ -65,17 +65,31 @@ def test_a_norm_sits_behind_each_of_its_twenty_convolutions():
     channels = 16 * (1 + 4) + (32 + 64 + 128) * 5  # 20 convolutions: a stem, 16 in blocks, 3 shortcuts
     extra = size(Classifier((3, 8, 8), 10, config)) - size(Classifier((3, 8, 8), 10, bare))
     assert extra == 2 * channels
-    assert nudge.the_group_norm_is_every_norm(make("resnet18", hidden=(), norm="layer")) == 20
+    for norm in ("layer", "group"):
+        assert nudge.the_group_norm_is_every_norm(make("resnet18", hidden=(), norm=norm)) == 20
 
 
-@pytest.mark.parametrize("norm", ["none", "layer"])
+@pytest.mark.parametrize(
+    ("net", "config", "groups"),
+    [
+        (cnn, NetConfig(norm="group"), {8}),
+        (resnet18, NetConfig(width=0.25, norm="group"), {8}),
+        (resnet18, NetConfig(width=0.25, norm="group", norm_groups=16), {16}),
+    ],
+)
+def test_every_convolution_has_the_groups_asked_for(net, config, groups):
+    encoder, _, _ = net((3, 16, 16), config)
+    assert {m.num_groups for m in encoder.modules() if isinstance(m, torch.nn.GroupNorm)} == groups
+
+
+@pytest.mark.parametrize("norm", ["none", "layer", "group"])
 def test_a_block_of_the_resnet_is_two_convolutions_and_a_shortcut(norm):
     net, _, _ = resnet18((3, 9, 9), NetConfig(width=0.125, norm=norm))
     p, x = dict(net.block3.named_parameters()), torch.rand(2, 8, 9, 9, generator=torch.Generator().manual_seed(0))
 
     def conv(name, x, stride, padding):
         h = F.conv2d(x, p[f"{name}.writer.weight"], p[f"{name}.writer.bias"], stride, padding)
-        return h if norm == "none" else F.group_norm(h, 1)
+        return h if norm == "none" else F.group_norm(h, {"layer": 1, "group": 8}[norm])
 
     h = conv("out", conv("hidden", x, 2, 1).relu(), 1, 1)
     torch.testing.assert_close(net.block3(x), (h + conv("shortcut", x, 2, 0)).relu())
@@ -93,10 +107,23 @@ def test_the_resnet_averages_its_last_positions():
     )
 
 
-def test_only_a_change_of_shape_has_a_shortcut_of_its_own():
-    relu, crelu = (resnet18((3, 8, 8), NetConfig(width=0.125, activation=a))[0] for a in ("relu", "crelu"))
+@pytest.mark.parametrize("activation", ["crelu", "fourier"])
+def test_only_a_change_of_shape_has_a_shortcut_of_its_own(activation):
+    relu, double = (resnet18((3, 8, 8), NetConfig(width=0.125, activation=a))[0] for a in ("relu", activation))
     assert [n for n, b in relu.blocks() if b.shortcut is not None] == ["block3", "block5", "block7"]
-    assert all(b.shortcut is not None for _, b in crelu.blocks())
+    assert all(b.shortcut is not None for _, b in double.blocks())
+
+
+def test_a_prelu_of_the_resnet_has_a_slope_for_each_channel_it_shows():
+    net, _, _ = resnet18((3, 8, 8), NetConfig(width=0.125, activation="prelu"))
+    slopes = [p.numel() for n, p in net.named_parameters() if "act" in n.split(".")]
+    assert slopes == [8] * 5 + [16] * 4 + [32] * 4 + [64] * 4  # the stem, and two in each block
+    assert [n for n, _ in net.block1.named_parameters() if "act" in n] == ["hidden.act.weight", "act.weight"]
+
+
+def test_slope_reaches_every_activation_of_the_resnet():
+    net, _, _ = resnet18((3, 8, 8), NetConfig(width=0.125, activation="leaky_relu", slope=0.3))
+    assert [m.negative_slope for m in net.modules() if isinstance(m, torch.nn.LeakyReLU)] == [0.3] * 17
 
 
 @pytest.mark.parametrize("net", list(SMALL))
@@ -125,7 +152,7 @@ def test_every_matrix_is_a_writer_a_reader_or_shared(net, activation):
 
 
 @pytest.mark.parametrize("net", list(SMALL))
-@pytest.mark.parametrize("activation", ["relu", "crelu", "tanh"])
+@pytest.mark.parametrize("activation", ["relu", "crelu", "tanh", "prelu"])
 def test_recycling_a_silent_unit_leaves_the_outputs(net, activation):
     assert nudge.change_by_recycling(make(net, activation=activation, init="he"), images(net)) < 1e-6
 
@@ -136,8 +163,9 @@ def test_a_draw_is_a_pure_function_of_the_seed(net):
 
 
 @pytest.mark.parametrize("net", list(SMALL))
-def test_the_memory_order_stays_channels_last(net):
-    mine = nudge.part(make(net, norm="layer"))
+@pytest.mark.parametrize(("activation", "norm"), [("relu", "layer"), ("prelu", "group"), ("fourier", "group")])
+def test_the_memory_order_stays_channels_last(net, activation, norm):
+    mine = nudge.part(make(net, activation=activation, norm=norm))
     shapes = []
     for m in mine.net.modules():
         if isinstance(m, torch.nn.Conv2d):

@@ -50,6 +50,9 @@ class Normed(Network):
     def layers(self):
         return []
 
+    def outputs(self):
+        return []
+
 
 def test_a_fresh_draw_is_a_function_of_the_seed():
     p = part()

@@ -8,7 +8,12 @@ from nets.encoders import NetConfig
 from nets.residual import bro, simba
 from tests.nets import nudge
 
-ACTS = {"relu": F.relu, "tanh": torch.tanh, "crelu": lambda x: torch.cat([x, -x], 1).relu()}
+ACTS = {
+    "relu": F.relu,
+    "tanh": torch.tanh,
+    "crelu": lambda x: torch.cat([x, -x], 1).relu(),
+    "fourier": lambda x: torch.cat([x.sin(), x.cos()], 1),
+}
 TORSOS = pytest.mark.parametrize("torso", [simba, bro])
 ACTIVATIONS = pytest.mark.parametrize("activation", list(ACTS))
 
@@ -124,7 +129,7 @@ def test_every_matrix_is_a_writer_a_reader_or_shared(torso):
     nudge.every_matrix_is_listed_once(nudge.Headed(*torso(5, (8, 8), NetConfig())))
 
 
-@ACTIVATIONS
+@pytest.mark.parametrize("activation", ["relu", "tanh", "crelu", "prelu"])  # a Fourier unit is never silent
 def test_recycling_a_silent_unit_of_simba_leaves_the_outputs(activation):
     config = NetConfig(activation=activation)
     assert nudge.change_by_recycling(lambda: nudge.Headed(*simba(5, (8, 8), config)), x()) < 1e-6
@@ -153,9 +158,22 @@ def test_width_scales_the_stream_and_what_is_inside(torso, inside):
 
 
 @pytest.mark.parametrize(("torso", "inputs", "features"), [(simba, 64, 8), (bro, 16, 16)])
-def test_crelu_doubles_the_inputs_behind_it(torso, inputs, features):
-    made, out = torso(5, (8,), NetConfig(activation="crelu"))
+@pytest.mark.parametrize("activation", ["crelu", "fourier"])
+def test_two_copies_double_the_inputs_behind_them(torso, inputs, features, activation):
+    made, out = torso(5, (8,), NetConfig(activation=activation))
     assert (made.block1.out.in_features, out) == (inputs, features)
+
+
+@pytest.mark.parametrize(("torso", "slopes"), [(simba, [32, 32]), (bro, [8, 8, 8])])
+def test_a_prelu_has_a_slope_for_each_unit_that_it_shows(torso, slopes):
+    made, _ = torso(5, (8, 8), NetConfig(activation="prelu"))
+    assert [p.numel() for n, p in made.named_parameters() if "act" in n.split(".")] == slopes
+
+
+@pytest.mark.parametrize(("torso", "count"), [(simba, 2), (bro, 3)])
+def test_slope_reaches_every_activation(torso, count):
+    made, _ = torso(5, (8, 8), NetConfig(activation="leaky_relu", slope=0.3))
+    assert [m.negative_slope for m in made.modules() if isinstance(m, torch.nn.LeakyReLU)] == [0.3] * count
 
 
 @TORSOS

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nets.anatomy import Edge, dormancy, score, watch
+from nets.anatomy import Edge, dormancy, record, score
 from nets.encoders import NetConfig
 from nets.heads import QNetwork
 from nets.layers import Linear
@@ -38,17 +38,40 @@ def test_an_edge_names_the_columns_of_its_units(width, offset, columns):
     assert Edge(Linear(48, 1), width, offset).columns(torch.tensor([0, 2])).tolist() == columns
 
 
-def test_watch_shows_activations_and_leaves_no_hook_behind():
-    net, x = QNetwork((5,), 2, NetConfig(hidden=(8,))), torch.eye(5)
-    with watch(net.layers()) as seen:
+def q_network(head="linear"):
+    return QNetwork((5,), 2, NetConfig(hidden=(8,)), head)
+
+
+def test_a_tape_shows_activations_and_features_and_leaves_no_hook_behind():
+    net, x = q_network(), torch.eye(5)
+    with record(net) as tape:
         net(x)
-    torch.testing.assert_close(seen["torso.fc1"], net.features(x))
-    assert not seen["torso.fc1"].requires_grad
-    assert not any(m._forward_hooks for m in net.modules())
+    torch.testing.assert_close(tape.acts["torso.fc1"], net.features(x))
+    torch.testing.assert_close(tape.features, net.features(x)[None])
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
 
 
-def test_watch_removes_its_hooks_when_the_block_raises():
-    net = QNetwork((5,), 2, NetConfig(hidden=(8,)))
-    with pytest.raises(RuntimeError), watch(net.layers()):
+def test_a_tape_keeps_the_first_pass_that_carries_gradients():
+    net, x = q_network(), torch.eye(5)
+    with record(net) as tape:
+        with torch.no_grad():
+            net(x + 1)
+        net(x)
+        net(x + 2)
+    torch.testing.assert_close(tape.features[0], net.features(x))
+    assert tape.features.requires_grad
+
+
+def test_streams_that_read_the_same_features_count_once():
+    net = q_network("dueling")
+    with record(net) as tape:
+        net(torch.eye(5))
+    assert len(tape.inputs) == 2
+    assert tape.features.shape == (1, 5, 8)
+
+
+def test_a_tape_removes_its_hooks_when_the_block_raises():
+    net = q_network()
+    with pytest.raises(RuntimeError), record(net):
         net(torch.zeros(1, 4))
-    assert not any(m._forward_hooks for m in net.modules())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())

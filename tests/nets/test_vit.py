@@ -12,7 +12,12 @@ from nets.vit import vit
 from tests.nets import nudge
 
 SHAPE = (2, 8, 8)
-ACTS = {"relu": F.relu, "tanh": torch.tanh, "crelu": lambda x: torch.cat([x, -x], -1).relu()}
+ACTS = {
+    "relu": F.relu,
+    "tanh": torch.tanh,
+    "crelu": lambda x: torch.cat([x, -x], -1).relu(),
+    "fourier": lambda x: torch.cat([x.sin(), x.cos()], -1),
+}
 VARIANTS = list(product(ACTS, ["none", "layer"]))
 
 
@@ -107,6 +112,16 @@ def test_qk_norm_bounds_the_logits_whatever_the_weights():
     assert logits(free.block1.attention, x)[0] > 1e3
 
 
+def test_gains_of_qk_norm_widen_the_bound_by_their_product():
+    x = 100 * torch.randn(4, 8, 16, generator=torch.Generator().manual_seed(0))
+    attention = vit(SHAPE, NetConfig(), dim=8, depth=1, heads=2, qk_norm=True)[0].block1.attention
+    with torch.no_grad():
+        attention.query.norm.weight.fill_(3)
+        attention.key.norm.weight.fill_(-2)
+    found, d = logits(attention, x)
+    assert d**0.5 < found <= 3 * 2 * d**0.5 * (1 + 1e-5)
+
+
 def test_heads_share_the_gains_of_qk_norm_and_have_no_biases():
     net, _, _ = vit(SHAPE, NetConfig(), dim=8, depth=1, heads=2, qk_norm=True)
     gains = {n: tuple(p.shape) for n, p in net.named_parameters() if "norm" in n.split(".")}
@@ -129,7 +144,7 @@ def test_every_matrix_is_a_writer_a_reader_or_shared():
         nudge.every_matrix_is_listed_once(make(hidden, qk_norm=True)())
 
 
-@pytest.mark.parametrize("activation", list(ACTS))
+@pytest.mark.parametrize("activation", ["relu", "tanh", "crelu", "prelu"])  # a Fourier unit is never silent
 @pytest.mark.parametrize("qk_norm", [False, True])
 def test_recycling_a_silent_unit_leaves_the_outputs(activation, qk_norm):
     assert nudge.change_by_recycling(make(activation=activation, qk_norm=qk_norm), images()) < 1e-6
@@ -142,6 +157,22 @@ def test_recycling_behind_a_pre_layer_norm_leaves_the_outputs():
 
 def test_a_draw_is_a_pure_function_of_the_seed():
     nudge.is_a_pure_function_of_the_seed(make(norm="layer", qk_norm=True))
+
+
+def test_a_prelu_has_a_slope_for_each_unit_of_an_mlp_shared_by_the_tokens():
+    net, _, _ = vit(SHAPE, NetConfig(activation="prelu"), dim=8, depth=2, heads=2)
+    slopes = {n: p.numel() for n, p in net.named_parameters() if "act" in n.split(".")}
+    assert slopes == {f"block{i}.mlp.hidden.act.weight": 4 * 8 for i in (1, 2)}
+
+
+def test_slope_reaches_every_mlp():
+    net, _, _ = vit(SHAPE, NetConfig(activation="leaky_relu", slope=0.3), dim=8, depth=2, heads=2)
+    assert [m.negative_slope for m in net.modules() if isinstance(m, torch.nn.LeakyReLU)] == [0.3] * 2
+
+
+def test_group_norm_is_refused():
+    with pytest.raises(ValueError, match="norm group has no place in a ViT, which is pre-LN: take norm layer"):
+        vit(SHAPE, NetConfig(norm="group"))
 
 
 def test_positions_are_drawn_and_learned():

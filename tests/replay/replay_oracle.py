@@ -121,7 +121,7 @@ def play(events, stack, capacity, n, gamma, clears=()):
         truth.add(*step)
         if t in clears:
             compare(replay, truth, n, gamma)
-            replay.clear()
+            replay.thin()
             truth.clear()
     compare(replay, truth, n, gamma)
     return replay

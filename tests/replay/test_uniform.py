@@ -42,7 +42,7 @@ def test_draws_left_to_the_list_are_uniform_too(monkeypatch):
 @pytest.mark.parametrize("rows", [0, 1])
 def test_sampling_an_empty_replay_is_an_error(rows):
     replay = filled(rows=10) if rows else ro.make(20, 4, 2)
-    replay.clear()
+    replay.thin()
     assert len(replay) == 0
     with pytest.raises(ValueError, match="no transition to sample among 0 rows"):
         replay.sample(4, np.random.default_rng(0))
@@ -127,7 +127,7 @@ def test_a_cleared_replay_samples_only_what_came_after():
     steps = list(ro.games(ro.random_events(2, 2, 30), 2, 1))
     for one in steps[:15]:
         replay.add(*one)
-    replay.clear()
+    replay.thin()
     for one in steps[15:]:
         replay.add(*one)
     assert set(replay.sample(400, np.random.default_rng(0)).index.tolist()) == set(replay.ring.transitions())

@@ -105,7 +105,7 @@ def test_chunks_below_the_start_go_when_no_manifest_has_them(store, tmp_path):
 def test_a_cleared_log_reads_nothing_stale(store, tmp_path):
     log = RowLog().add(20)
     put(store, 1, log)
-    log.clear()
+    log.thin()
     put(store, 2, log)
     assert checkpoint.load(tmp_path).manifest.logs["replay"].pieces == ()
     put(store, 3, log.add(13))  # rows 20 .. 32

@@ -1,0 +1,131 @@
+"""A link of the chain: one active intervention with everything that belongs to it, and the row of what a firing did."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interventions.base import Intervention, Report, State
+from nets.part import Subject
+from replay.batch import Batch
+
+PROBE_STATES = 256  # the change of the outputs is measured on this many replay states
+
+
+@dataclass
+class Link:
+    """fired: how often its period had come round when it last fired; armed: whether its condition may fire."""
+
+    method: Intervention
+    rng: np.random.Generator
+    subject: Subject
+    witness: Callable[[], Subject]
+    state: State = field(default_factory=dict)
+    fired: int = 0
+    armed: bool = True
+    sums: dict[str, Tensor | float] = field(default_factory=dict)  # of what its hooks reported since the last row
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.method.name()
+
+    @property
+    def crossed(self) -> int:
+        period = self.method.period
+        return period.crossed(self.subject.clock[period.unit]) if period else 0
+
+    def due(self) -> bool:
+        """Whether its period has come round, or its condition has come true, since the last call. A period fires on
+        crossing, so no clock can step over it or meet it twice."""
+        crossed = self.crossed
+        fires = crossed > self.fired
+        self.fired = crossed
+        return self.called() or fires
+
+    def called(self) -> bool:
+        """Whether its condition comes true now: once, until the number is back behind `rearm`."""
+        condition = self.method.when
+        value = heard(condition.tag, self.subject.metrics) if condition else None
+        if value is None:
+            return False
+        fires = self.armed and condition.beyond(value)
+        self.armed = condition.back(value) or (self.armed and not fires)
+        return fires
+
+    def hook(self, call: Callable[..., Any], *args: Any) -> Any:
+        """A hook of every update, timed."""
+        start = time.perf_counter()
+        out = call(self.state, self.subject, *args)
+        self.seconds += time.perf_counter() - start
+        return out
+
+    def report(self, rows: Report | None) -> None:
+        for tag, x in (rows or {}).items():
+            value = x.detach() if isinstance(x, Tensor) else x
+            self.sums[tag] = self.sums[tag] + value if tag in self.sums else value
+
+    def summary(self) -> dict[str, float]:
+        """One row of all its hooks did since the last one; {} if they did nothing."""
+        row = {f"event/{self.name}/{tag}": float(x) for tag, x in self.sums.items()}
+        if self.seconds:
+            row[f"speed/{self.name}"] = self.seconds
+        self.sums, self.seconds = {}, 0.0
+        return row
+
+    def fire(self) -> dict[str, float]:
+        """apply(), and its event row: parameters changed, ||change||, rms change of the outputs, seconds."""
+        witness = self.witness()
+        batch = witness.batch(PROBE_STATES)
+        before, outputs, start = weights(self.subject), answers(self.subject, batch), time.perf_counter()
+        self.method.apply(self.state, self.subject)
+        seconds = time.perf_counter() - start
+        tag = f"event/{self.name}"
+        moved = [b - a for a, b in zip(before, weights(self.subject), strict=True)]
+        row = {
+            tag: 1.0,
+            f"{tag}/changed": sum(int(m.count_nonzero()) for m in moved) / sum(m.numel() for m in moved),
+            f"{tag}/norm": math.sqrt(sum(float(m.square().sum()) for m in moved)),
+            f"speed/{self.name}": seconds,
+        }
+        for part, new in answers(self.subject, batch).items():
+            row[f"{tag}/output/{part}"] = float((new - outputs[part]).square().mean().sqrt())
+        return row
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "state": self.state,
+            "fired": self.fired,
+            "armed": self.armed,
+            "sums": [list(row) for row in self.sums.items()],  # pairs: a tag is no key of a saved state
+            "rng": self.rng.bit_generator.state,
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any] | None) -> None:
+        """A method that joins (a fork) keeps its fresh state; `fired` then stands where its clock stands."""
+        if saved is None:
+            self.fired = self.crossed
+            return
+        self.state, self.fired, self.armed = saved["state"], saved["fired"], saved["armed"]
+        self.sums = {tag: x for tag, x in saved["sums"]}
+        self.rng.bit_generator.state = saved["rng"]
+
+
+def heard(tag: str, metrics: Mapping[str, float]) -> float | None:
+    """The last number of a tag, whose leading probe/ may be left out."""
+    return metrics.get(tag, metrics.get(f"probe/{tag}"))
+
+
+@torch.no_grad()
+def weights(subject: Subject) -> list[Tensor]:
+    return [p.detach().clone() for part in subject.parts.values() for p in part.net.parameters()]
+
+
+@torch.no_grad()
+def answers(subject: Subject, batch: Batch) -> dict[str, Tensor]:
+    return {name: subject.run(name, batch) for name in subject.parts}
