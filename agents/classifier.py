@@ -1,7 +1,8 @@
 """A supervised learner on streams of labelled data (Lyle et al. 2023, arXiv:2303.01486; Kumar et al. 2023, 2308.11958).
 
 Cross-entropy on the class, or regression on a number: the squared error, or cross-entropy with a distribution over
-bins around it (Farebrother et al. 2024, arXiv:2403.03950). A class k of K is the number scale * (2k / (K - 1) - 1).
+bins around it (Farebrother et al. 2024, arXiv:2403.03950). A class k of K is the number scale * (2k / (K - 1) - 1);
+the scale may climb from task to task (a target-scale ladder, Lyle et al. 2024, arXiv:2402.18762).
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ from nets.classify import Classifier as Network
 from nets.classify import ClassifierNetConfig
 from nets.optim import OptimConfig
 from nets.output import Logits, Values
-from nets.part import Loss, Net
+from nets.part import Error, Loss, Net
 from replay.batch import Batch
 from runs.units import NEVER, broken
 
@@ -70,8 +71,8 @@ class ClassifierConfig(AgentConfig):
     net: ClassifierNetConfig = ClassifierNetConfig()
     loss: Literal["cross_entropy", "mse", "hl_gauss", "two_hot"] = "cross_entropy"
     """cross_entropy on classes; on numbers mse, or a distribution over bins: hl_gauss, two_hot (arXiv:2403.03950)"""
-    target_scale: float = 1.0
-    """Factor on the numbers to regress to (Lyle et al. 2024, arXiv:2402.18762)"""
+    target_scale: tuple[float, ...] = (1.0,)
+    """Factor on the numbers to regress to; several are a ladder, a task each, the last stays (arXiv:2402.18762)"""
     bins: int = 101
     """Bins of hl_gauss and two_hot over the range of the numbers (Farebrother et al. 2024: 101 or 51)"""
     sigma: float = 0.75
@@ -79,7 +80,7 @@ class ClassifierConfig(AgentConfig):
 
     def problems(self) -> list[str]:
         rules = {
-            "target_scale": (self.target_scale > 0, "above 0"),
+            "target_scale": (self.target_scale != () and min(self.target_scale) > 0, "numbers above 0"),
             "bins": (self.bins > 1, "at least 2"),
             "sigma": (self.sigma > 0, "above 0"),
         }
@@ -102,7 +103,8 @@ class Classifier(Learner):
         if problems := list(self.misplaced()):
             raise ValueError("\n".join(problems))
         low, high = (float(space.low), float(space.high)) if isinstance(space, Box) else (-1.0, 1.0)
-        self.bins = torch.linspace(c.target_scale * low, c.target_scale * high, c.bins, device=self.device)
+        top = max(c.target_scale)  # bins mean the same on every rung of a ladder
+        self.bins = torch.linspace(top * low, top * high, c.bins, device=self.device)
         shape = self.spec.observation.shape
         outputs = {"cross_entropy": self.classes, "mse": 1}.get(c.loss, c.bins)
         meaning = Values() if c.loss == "mse" else Logits()
@@ -134,7 +136,8 @@ class Classifier(Learner):
         if self.config.loss != "mse":
             yield Loss("net", self.error(outputs, batch.action), metrics=metrics)
             return
-        goal, of = self.number(batch.action), lambda td: squared(td).mean()
+        goal = self.number(batch.action)
+        of: Error = lambda td: squared(td).mean()
         td = goal - outputs[:, 0]
         yield Loss("net", of(td), td, metrics, goal, of)
 
@@ -150,14 +153,20 @@ class Classifier(Learner):
     def number(self, label: Tensor) -> Tensor:
         """What is regressed to, [B]."""
         value = 2 * label / (self.classes - 1) - 1 if self.classes else label
-        return self.config.target_scale * value
+        return self.scale * value
+
+    @property
+    def scale(self) -> float:
+        """Of this task's numbers."""
+        ladder = self.config.target_scale
+        return ladder[min(self.clock["tasks"], len(ladder) - 1)]
 
     def predicted(self, outputs: Tensor) -> Tensor:
         """outputs: [B, M] -> the class nearest to them, [B] int64, or the number they stand for."""
         if self.config.loss == "cross_entropy":
             return outputs.argmax(1)
         value = outputs[:, 0] if self.config.loss == "mse" else outputs.softmax(1) @ self.bins
-        value = value / self.config.target_scale
+        value = value / self.scale
         if not self.classes:
             return value
         return ((value + 1) / 2 * (self.classes - 1)).round().clamp(0, self.classes - 1).long()

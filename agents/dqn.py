@@ -1,7 +1,12 @@
-"""DQN (Mnih et al. 2015) with double (arXiv:1509.06461), dueling (arXiv:1511.06581) and n-step returns as flags."""
+"""DQN (Mnih et al. 2015) with double (arXiv:1509.06461), dueling (arXiv:1511.06581) and n-step returns as flags.
+
+Q is regressed, or classified: logits over bins of values, their mean is Q, and the goal of a scalar Bellman backup is
+spread over the bins (Farebrother et al. 2024, arXiv:2403.03950).
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 import dm_env
@@ -13,11 +18,11 @@ from torch import Tensor
 from agents.config import AgentConfig
 from agents.explore import epsilon, explore
 from agents.learner import Learner
-from agents.losses import at, bootstrap, huber, squared
+from agents.losses import at, bootstrap, cross_entropy, hl_gauss, huber, squared, support, two_hot
 from envs.spec import EnvSpec
 from nets.heads import Head, QNetwork
-from nets.output import ActionValues
-from nets.part import Loss, Net
+from nets.output import ActionValues, Atoms
+from nets.part import Error, Loss, Net
 from replay.batch import Batch
 from runs.units import Count, broken
 
@@ -44,7 +49,7 @@ PRESETS: dict[str, tuple[str, dict[str, object]]] = {
             "fire": True,
         },
     ),
-    # DrQ(eps)'s column without its augmentation: dopamine/labs/atari_100k/configs/DrQ_eps.gin@5873f54.
+    # DrQ(eps): dopamine/labs/atari_100k/configs/DrQ_eps.gin@5873f54; its shifts are of 0 to 7 pixels, ours of 0 to 8.
     "atari100k": (
         "atari",
         {
@@ -62,6 +67,7 @@ PRESETS: dict[str, tuple[str, dict[str, object]]] = {
             "sticky": 0.0,
             "noops": 30,
             "life_loss": True,
+            "augment_by": "both",
             "eval_every": "100k",
             "eval_episodes": 100,
         },
@@ -92,6 +98,9 @@ PRESETS: dict[str, tuple[str, dict[str, object]]] = {
     ),
 }
 
+EPSILONS = ("start", "final", "eval")
+CLASSIFIED = ("hl_gauss", "two_hot")  # losses that classify the value
+
 
 @dataclass(frozen=True)
 class DQNConfig(AgentConfig):
@@ -103,8 +112,14 @@ class DQNConfig(AgentConfig):
     """The online network chooses the next action, the target judges it (van Hasselt et al. 2016)"""
     head: Head = "linear"
     """dueling adds a value stream to the advantages (Wang et al. 2016)"""
-    loss: Literal["huber", "mse"] = "huber"
-    """huber clips the error at 1 (Mnih et al. 2015); mse is Dopamine's and CleanRL's"""
+    loss: Literal["huber", "mse", "hl_gauss", "two_hot"] = "huber"
+    """huber clips the error at 1 (Mnih et al. 2015), mse: Dopamine; a distribution: hl_gauss, two_hot (2403.03950)"""
+    bins: int = 51
+    """Bins of hl_gauss and two_hot for each action (Bellemare et al. 2017, arXiv:1707.06887: 51)"""
+    value_range: tuple[float, float] = (-10.0, 10.0)
+    """Least and largest value that the bins cover; goals are cut off there (Bellemare et al. 2017: -10 10)"""
+    sigma: float = 0.75
+    """Deviation of hl_gauss in bin widths (Farebrother et al. 2024: .75)"""
     epsilon_decay: Count = 250_000
     """Agent steps after the warm-up over which epsilon falls from its start to its end (Dopamine: 250k)"""
     epsilon_start: float = 1.0
@@ -115,12 +130,25 @@ class DQNConfig(AgentConfig):
     """Probability of a random action in evaluation (Dopamine: .001)"""
 
     def problems(self) -> list[str]:
-        names = ("epsilon_start", "epsilon_final", "epsilon_eval")
-        return broken(self, {n: (0 <= getattr(self, n) <= 1, "from 0 to 1") for n in names}) + super().problems()
+        low, high = self.value_range
+        rules = {
+            **{f"epsilon_{n}": (0 <= getattr(self, f"epsilon_{n}") <= 1, "from 0 to 1") for n in EPSILONS},
+            "bins": (self.bins > 1, "at least 2"),
+            "value_range": (-inf < low < high < inf, "a number and a larger one"),
+            "sigma": (0 < self.sigma < inf, "above 0"),
+        }
+        return broken(self, rules) + list(self.misplaced()) + super().problems()
+
+    def misplaced(self) -> Iterator[str]:
+        """A sentence for each flag that would do nothing with this loss."""
+        users = {"bins": CLASSIFIED, "value_range": CLASSIFIED, "sigma": ("hl_gauss",)}
+        for flag, losses in users.items():
+            if self.loss not in losses and getattr(self, flag) != getattr(DQNConfig, flag):
+                yield f"{flag} does nothing with loss {self.loss}; it is for {', '.join(losses)}"
 
 
 class DQN(Learner):
-    """One part, q: [B, A]."""
+    """One part, q: [B, A], or logits of bins [B, A, M]."""
 
     config: DQNConfig
 
@@ -133,16 +161,19 @@ class DQN(Learner):
 
     def build(self) -> None:
         assert isinstance(self.spec.action, Discrete)
-        shape, self.actions = self.spec.observation.shape, int(self.spec.action.n)
-        make = lambda: QNetwork(shape, self.actions, self.config.net, self.config.head)
-        self.parts["q"] = self.part("q", make, self.rl.target_tau, output=ActionValues())
+        c, shape, self.actions = self.config, self.spec.observation.shape, int(self.spec.action.n)
+        self.atoms: Atoms | None = None
+        if c.loss in CLASSIFIED:
+            self.atoms = Atoms(support(*c.value_range, c.bins, c.loss).to(self.device))
+        make = lambda: QNetwork(shape, self.actions, c.net, c.head, c.bins if self.atoms else 0)
+        self.parts["q"] = self.part("q", make, self.rl.target_tau, output=self.atoms or ActionValues())
 
     @torch.no_grad()
     def act(self, now: dm_env.TimeStep, rng: np.random.Generator, greedy: bool = False) -> np.ndarray:
         """Epsilon-greedy, [N] int64; the network is asked only where an env does not explore."""
         action = explore(rng, self.actions, self.epsilon(greedy), len(now.observation))
         if (action < 0).any():
-            best = self.parts["q"].net(self.observe(now)).argmax(1).cpu().numpy()
+            best = self.values(self.parts["q"].net(self.observe(now))).argmax(1).cpu().numpy()
             action = np.where(action < 0, best, action)
         return action
 
@@ -155,14 +186,29 @@ class DQN(Learner):
     def losses(self, batch: Batch, rng: torch.Generator) -> Iterator[Loss]:
         q, loss = self.parts["q"], huber if self.config.loss == "huber" else squared
         assert q.target is not None
-        values = q.net(batch.obs)  # [B, A]
+        outputs = q.net(batch.obs)  # [B, A], or [B, A, M]
+        values = self.values(outputs)  # [B, A]
         with torch.no_grad():
-            following = q.target(batch.next_obs)  # [B, A]
-            judge = q.net(batch.next_obs) if self.config.double else following
+            following = self.values(q.target(batch.next_obs))  # [B, A]
+            judge = self.values(q.net(batch.next_obs)) if self.config.double else following
         goal = bootstrap(batch.reward, batch.discount, following, judge)  # [B]
-        td = goal - at(values, batch.action)
-        of = lambda td: (batch.weight * loss(td)).mean()
-        yield Loss("q", of(td), td, {"q/mean": values.mean(), "q/max": values.amax(1).mean()}, goal, of)
+        td, shown = goal - at(values, batch.action), {"q/mean": values.mean(), "q/max": values.amax(1).mean()}
+        if self.atoms is not None:
+            yield Loss("q", (batch.weight * self.surprise(outputs, batch.action, goal)).mean(), td, shown)
+            return
+        of: Error = lambda td: (batch.weight * loss(td)).mean()
+        yield Loss("q", of(td), td, shown, goal, of)
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """What the network shows -> q: [B, A]."""
+        return outputs if self.atoms is None else self.atoms.values(outputs)
+
+    def surprise(self, logits: Tensor, action: Tensor, goal: Tensor) -> Tensor:
+        """Cross-entropy of the goal's distribution and that of the action taken: [B, A, M], [B], [B] -> [B]."""
+        assert self.atoms is not None
+        bins, c = self.atoms.support, self.config
+        spread = hl_gauss(goal, bins, c.sigma) if c.loss == "hl_gauss" else two_hot(goal, bins)
+        return cross_entropy(logits[torch.arange(len(action), device=action.device), action], spread)
 
     def output(self, part: str, batch: Batch, net: Net) -> Tensor:
         return net(batch.obs)  # type: ignore[no-any-return]

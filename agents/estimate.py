@@ -36,7 +36,7 @@ def step_seconds(world: World, agent: Learner) -> float:
     batch = agent.replay.buffer(agent.learn.batch_size)
     for x in batch:
         x.zero_()
-    return min(acting(world, agent) + learning(agent, batch) * float(agent.ratio) for _ in range(TRIES))
+    return min(acting(world, agent) + learning(agent, batch) * float(agent.pace.ratio) for _ in range(TRIES))
 
 
 def acting(world: World, agent: Learner) -> float:

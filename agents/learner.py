@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from math import floor, isfinite
 from typing import Any, ClassVar
@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from agents.config import AgentConfig
+from agents.pace import Pace
 from agents.seen import Seen
-from agents.teacher import read
+from agents.tally import Tally
+from agents.view import View
 from envs.spec import EnvSpec
 from interventions.chain import Chain
-from nets.anatomy import Tape
 from nets.output import Output
 from nets.part import Loss, Make, Net, Part, Teacher, Weights
 from replay.base import Replay
@@ -37,62 +38,6 @@ class NotFinite(Exception):
         self.batch = batch
 
 
-@dataclass
-class View:
-    """The agent as a method or a probe may see it (nets/part.py: Subject), drawing from the caller's generator."""
-
-    learner: "Learner"
-    rng: np.random.Generator
-    parts: Mapping[str, Part] = field(init=False)
-    clock: Mapping[str, int] = field(init=False)
-    acts: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.parts, self.clock, self.acts = self.learner.parts, self.learner.clock, self.learner.acts
-
-    @property
-    def ratio(self) -> float:
-        return float(self.learner.ratio)
-
-    @property
-    def metrics(self) -> Mapping[str, float]:
-        return self.learner.chain.metrics
-
-    def tape(self, part: str) -> Tape:
-        return self.learner.chain.tapes[part]
-
-    def run(self, part: str, batch: Batch, weights: Weights | None = None) -> Tensor:
-        return self.learner.run(part, batch, weights)
-
-    def losses(self, batch: Batch) -> Iterator[Loss]:
-        return self.learner.losses(batch, self.learner.generator(self.seed()))
-
-    def answer(self, batch: Batch, weights: Mapping[str, Weights] | None = None) -> Batch:
-        worn = weights or {}
-        nets = {n: part.wearing(worn[n]) if n in worn else part.net for n, part in self.parts.items()}
-        return self.learner.answer(batch, self.learner.generator(self.seed()), nets)
-
-    def seed(self) -> int:
-        return draw_seed(self.rng)
-
-    def batch(self, size: int = 0) -> Batch:
-        learner = self.learner
-        size = size or learner.learn.batch_size
-        return learner.place(learner.replay.peek(size, self.rng, learner.rl.n_step, learner.rl.gamma))
-
-    def extra_update(self, losses: Callable[[Batch], Iterator[Loss]] | None = None) -> None:
-        self.learner.extra_update(self.batch(), self.seed(), losses)
-
-    def pace(self, ratio: float) -> None:
-        self.learner.pace(ratio)
-
-    def thin(self, keep: float) -> None:
-        self.learner.thin(keep)
-
-    def teacher(self, path: str) -> Teacher:
-        return read(path, self.learner)
-
-
 class Learner(ABC):
     """parts, replay, chain and clock; all randomness comes from generators named init, act, replay and loss."""
 
@@ -108,12 +53,10 @@ class Learner(ABC):
         self.loss_rng = self.generator(draw_seed(stream(seed, "loss")))
         self.parts: dict[str, Part] = {}
         self.synced = 0  # how often --target-every had come round at the last sync
-        self.sums: dict[str, Tensor] = {}  # of each metric over the updates since the last record
-        self.summed = 0
-        self.latest: dict[str, Tensor] = {}  # the metrics of the last update
+        self.tally = Tally()
+        self.teachers: dict[str, Teacher] = {}  # other runs that methods have asked for, by directory
         self.buffer = replay.buffer(self.learn.batch_size, self.rl.n_step)
-        self.ratio = Fraction(str(self.rl.replay_ratio))  # of the digits typed: 0.1 is exactly 1/10
-        self.origin = {"steps": 0, "updates": 0}  # of the warm-up: when the replay was last empty
+        self.pace = Pace(self.rl.replay_ratio, self.rl.warmup)
         self.ahead = Fraction(0)  # by how much extra updates have put the clock of the targets forward
         self.seen = Seen(spec.observation) if self.rl.norm_obs else None
         self.build()
@@ -165,16 +108,10 @@ class Learner(ABC):
             self.seen.add(then.observation)
 
     def thin(self, keep: float = 0.0) -> None:
-        """Keep the newest fraction of the replay; where nothing is kept the warm-up begins again."""
+        """Keep the newest fraction of the replay; where less than a minibatch is left the warm-up begins again."""
         self.replay.thin(keep)
-        if not keep:
-            self.origin = {name: self.clock[name] for name in self.origin}
-
-    def pace(self, ratio: float) -> None:
-        """Change the replay ratio from here on: no step of the past is owed anything."""
-        if (past := self.clock["steps"] - self.rl.warmup) >= self.origin["steps"]:
-            self.origin = {"steps": past, "updates": self.clock["updates"]}
-        self.ratio = Fraction(str(ratio))
+        if len(self.replay) < self.learn.batch_size:
+            self.pace.restart(self.clock)
 
     def observe(self, now: dm_env.TimeStep) -> Tensor:
         """[N, *O] on the agent's device, as its networks take it."""
@@ -203,19 +140,15 @@ class Learner(ABC):
         return View(self, rng)
 
     def owed(self) -> int:
-        """Updates that the replay ratio owes: floor(ratio * steps after the warm-up) - updates, so no burst."""
-        steps, updates = (self.clock[name] - at for name, at in self.origin.items())
-        return floor(self.ratio * max(0, steps - self.rl.warmup)) - updates
+        """Updates that the replay ratio owes."""
+        return self.pace.owed(self.clock)
 
     def update(self) -> None:
         """One minibatch through all parts, with every hook point of interventions/base.py."""
         if not self.clock["updates"]:
             self.synced = self.due()  # periods that came round in the warm-up are not owed
         batch = self.chain.before_update(self.sample())
-        metrics = self.latest = self.minibatch(batch, self.losses(batch, self.loss_rng), self.chain.on_loss)
-        for name, value in metrics.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-        self.summed += 1
+        self.tally.add(self.minibatch(batch, self.losses(batch, self.loss_rng), self.chain.on_loss))
         self.clock["updates"] += 1
         self.chain.after_update()
         self.follow()
@@ -229,18 +162,20 @@ class Learner(ABC):
             return
         batch = self.chain.before_update(batch)
         self.minibatch(batch, self.losses(batch, self.generator(seed)), self.chain.on_loss)
-        if self.ratio:
-            self.ahead += 1 if self.rl.target_every.unit == "updates" else 1 / self.ratio
+        if self.pace.ratio:
+            self.ahead += 1 if self.rl.target_every.unit == "updates" else 1 / self.pace.ratio
         self.chain.after_update()
         self.follow()
 
-    def minibatch(self, batch: Batch, losses: Iterator[Loss], value: Callable[[Loss, Batch], Tensor]) -> dict[str, Tensor]:
+    def minibatch(
+        self, batch: Batch, losses: Iterator[Loss], value: Callable[[Loss, Batch], Tensor]
+    ) -> dict[str, Tensor]:
         """Step every part as its loss comes; value: what is minimised of a loss."""
         metrics: dict[str, Tensor] = {}
         with self.chain.watching(self.parts):
             for loss in losses:
                 metrics |= self.step(loss, value(loss, batch), batch)
-                if loss.td is not None:
+                if loss.td is not None and len(batch.index):  # a teacher's batch lies in no replay of ours
                     self.replay.reprioritize(batch.index, loss.td.detach())
         return metrics
 
@@ -277,10 +212,8 @@ class Learner(ABC):
             self.clock["targets"] += any(part.tau == 1.0 for part in slow)
 
     def metrics(self) -> dict[str, float]:
-        """Means over the updates since the last call; {} if there were none. Here they leave the device."""
-        row = {name: float(total) / self.summed for name, total in self.sums.items()}
-        self.sums, self.summed = {}, 0
-        return row | self.chain.summary()
+        """Means over the updates since the last call, and what the interventions did; {} if there were none."""
+        return self.tally.means() | self.chain.summary()
 
     def statistics(self) -> dict[str, Any]:
         """Of the observations, where they are normalised."""
@@ -295,12 +228,10 @@ class Learner(ABC):
             "rng": {name: rng.bit_generator.state for name, rng in self.rng.items()},
             "loss_rng": self.loss_rng.get_state(),
             "synced": self.synced,
-            "origin": dict(self.origin),
-            "ratio": str(self.ratio),
+            "pace": self.pace.state_dict(),
             "ahead": str(self.ahead),
             "seen": self.statistics(),
-            "sums": [list(row) for row in self.sums.items()],  # pairs: a tag is no key of a saved state
-            "summed": self.summed,
+            "tally": self.tally.state_dict(),
             "replay": self.replay.state_dict(),
         }
 
@@ -312,11 +243,11 @@ class Learner(ABC):
         for name, rng in self.rng.items():
             rng.bit_generator.state = state["rng"][name]
         self.loss_rng.set_state(state["loss_rng"])
-        self.synced, self.summed, self.origin = state["synced"], state["summed"], dict(state["origin"])
-        self.ratio, self.ahead = Fraction(state["ratio"]), Fraction(state["ahead"])
+        self.synced, self.ahead = state["synced"], Fraction(state["ahead"])
+        self.pace.load_state_dict(state["pace"])
+        self.tally.load_state_dict(state["tally"], self.device)
         if self.seen is not None:
             self.seen.load_state_dict(state["seen"])
-        self.sums = {name: x.to(self.device) for name, x in state["sums"]}
         self.replay.load_state_dict(state["replay"])
 
 

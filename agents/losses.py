@@ -38,12 +38,20 @@ def two_hot(value: Tensor, bins: Tensor) -> Tensor:
 
 def hl_gauss(value: Tensor, bins: Tensor, ratio: float = 0.75) -> Tensor:
     """value: [B], bins: [M] evenly spaced centres -> [B, M]: a Gaussian's mass in each bin, sigma = ratio * bin width,
-    normalised over the bins (Imani & White 2018; Farebrother et al. 2024, arXiv:2403.03950: .75)."""
+    normalised over the bins (values beyond their outer edges are clamped to them). Imani & White 2018; Farebrother
+    et al. 2024, arXiv:2403.03950: .75."""
     width = bins[1] - bins[0]
     edges = torch.cat([bins - width / 2, bins[-1:] + width / 2])  # [M + 1]
-    value = value.clamp(bins[0], bins[-1])
+    value = value.clamp(edges[0], edges[-1])
     mass = torch.special.erf((edges - value[:, None]) / (math.sqrt(2) * ratio * width)).diff(dim=1)
     return mass / mass.sum(1, keepdim=True)  # type: ignore[no-any-return]
+
+
+def support(low: float, high: float, bins: int, kind: str) -> Tensor:
+    """The numbers that bins stand for, [M]. hl_gauss: centres of bins whose outer edges are low and high (Farebrother
+    et al. 2024, appendix A); two_hot: from low to high, as C51's atoms (Bellemare et al. 2017)."""
+    inset = (high - low) / (2 * bins) if kind == "hl_gauss" else 0.0
+    return torch.linspace(low + inset, high - inset, bins)
 
 
 def cross_entropy(logits: Tensor, goal: Tensor) -> Tensor:

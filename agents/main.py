@@ -23,6 +23,7 @@ from agents.learner import Learner, NotFinite
 from agents.session import Session
 from agents.world import World
 from interventions.chain import Unheard
+from nets.part import TeacherChanged
 from runs import directory, disk
 from runs.checkpoint import Damaged, DiskFull
 from runs.lock import Locked, RunLock
@@ -41,7 +42,7 @@ def run(agent: type[Learner], config: type[AgentConfig], argv: Sequence[str]) ->
     """One command line to its exit code; a known failure is one sentence each, without a traceback."""
     try:
         return train(agent, parse(agent.__name__.lower(), config, argv))
-    except (BadInput, Damaged, Locked, DiskFull, NotFinite, Unheard) as error:
+    except (BadInput, Damaged, Locked, DiskFull, NotFinite, Unheard, TeacherChanged) as error:
         for line in str(error).splitlines():
             say(f"error: {line}")
         return error.code
@@ -119,6 +120,7 @@ def learn(session: Session) -> int:
         while agent.owed() > 0:
             agent.update()
     picture = session.finish()
-    say(f"done: {session.step:,} steps in {clock(time.monotonic() - start)}")
+    extra = f" and {agent.clock['extra']:,} extra updates" if agent.clock["extra"] else ""
+    say(f"done: {session.step:,} steps{extra} in {clock(time.monotonic() - start)}")
     say(f"run       {session.path}\npicture   {picture}\ndashboard tensorboard --logdir {run.out or run.root}")
     return 0

@@ -21,7 +21,7 @@ from agents.learner import Learner
 from envs.spec import EnvSpec
 from nets.optim import OptimConfig
 from nets.output import Gaussian, Values
-from nets.part import Loss, Net
+from nets.part import Error, Loss, Net
 from nets.policy import Actor, Critic, PolicyConfig, Temperature
 from replay.batch import Batch
 from runs.units import Period, broken
@@ -197,7 +197,7 @@ class SAC(Learner):
         values = critic.net(batch.obs, batch.action)  # [K, B]
         td = goal - values
         shown = {"q/mean": values.mean(), "q/max": values.amax(1).mean()}
-        of = lambda td: (batch.weight * td.square()).mean(1).sum()
+        of: Error = lambda td: (batch.weight * td.square()).mean(1).sum()
         yield Loss("critic", of(td), td, shown, goal, of)
         due = self.clock["updates"] % self.config.actor_every == 0
         for _ in range(self.config.actor_every if due else 0):

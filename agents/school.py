@@ -47,7 +47,7 @@ class School(World):
         while True:
             yield
             agent.clock["steps"] += 1
-            add(self.epoch, agent.latest)
+            add(self.epoch, agent.tally.latest)
             self.data.step_done()
             if (self.data.epoch_done or self.data.due) and self.graded(agent):
                 self.rows.append(self.report(agent))

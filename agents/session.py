@@ -81,8 +81,11 @@ class Session:
         steps, before = self.step - self.marked, self.mark
         self.mark, self.marked = (time.monotonic(), time.process_time()), self.step
         wall, cpu = (max(b - a, 1e-9) for a, b in zip(before, self.mark, strict=True))
+        clock = self.agent.clock
+        extra = {"clock/extra": clock["extra"]} if clock["extra"] else {}
         return metrics | {
-            "clock/updates": self.agent.clock["updates"],
+            "clock/updates": clock["updates"],
+            **extra,
             "speed/steps": steps / wall,
             "speed/steps_per_cpu": steps / cpu,
         }

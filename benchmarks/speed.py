@@ -12,6 +12,7 @@ import torch
 import tyro
 
 from agents.main import flushed
+from benchmarks import methods
 from benchmarks.pieces import classifier, dqn_update, overhead, replay, sac_update
 from benchmarks.processes import Match, dqn, rate, sac
 from runs.progress import say
@@ -29,8 +30,9 @@ class Bench:
     """A Python with sbx-rl (jax) and gymnasium's MuJoCo, measured beside SB3"""
     alternations: int = 5
     """Runs of each system, in turn"""
-    only: tuple[str, ...] = ("pieces", "dqn", "sac", "busy")
-    """pieces: updates, replay, recording. dqn, sac: end to end beside peers. busy: DQN beside a busy process"""
+    only: tuple[str, ...] = ("pieces", "methods", "dqn", "sac", "busy")
+    """pieces: updates, replay, recording. methods: what each intervention costs. dqn, sac: end to end beside peers.
+    busy: DQN beside a busy process"""
 
 
 def alternate(title: str, match: Match, threads: int, times: int) -> None:
@@ -79,6 +81,8 @@ def measure(bench: Bench) -> None:
         say("1 thread   " + show(classifier()))
         say("1 thread   " + show(replay()))
         say("1 thread   " + show(overhead()))
+    for row in methods.table() if "methods" in bench.only else ():
+        say(row)
     for title, match in (("dqn", dqn(bench.peer)), ("sac", sac(bench.sbx))):
         for threads in (1, 2) if title in bench.only else ():
             alternate(title, match, threads, bench.alternations)

@@ -5,27 +5,115 @@ from dataclasses import fields
 from pathlib import Path
 
 from interventions import methods
+from interventions.base import Intervention
+from runs.units import Period
 
 TABLE = """# Methods
 
-Made from the files of interventions/ by `make docs`. Each is one file; any of them can be combined.
+Made from the files of interventions/ by `make docs`. Each is one file; any of them can be combined with any other, on every
+agent and network, unless the last column says otherwise: then the run is refused with a sentence before it begins.
 
-{table}"""
+{table}
+## Networks, losses and optimizers
+
+These are flags of the agent, because they decide what is built.
+
+{flags}"""
 BEGIN, END = "<!-- methods -->\n", "<!-- /methods -->"
+
+# (method, its paper, the flag, what it does)
+FLAGS = (
+    (
+        "LayerNorm",
+        "Ba et al. 2016; Lyle et al. 2023",
+        "--norm layer",
+        "writer, LayerNorm, activation in every hidden layer",
+    ),
+    ("GroupNorm", "Wu & He 2018", "--norm group --norm-groups 8", "the same with groups of units"),
+    ("QK-norm", "Dehghani et al. 2023", "--qk-norm", "LayerNorm of queries and keys in the vision transformer"),
+    ("Leaky ReLU", "Maas et al. 2013; Lyle et al. 2023", "--activation leaky_relu --slope .01", "no unit dies"),
+    ("PReLU", "He et al. 2015", "--activation prelu", "a learned slope per unit"),
+    ("CReLU", "Abbas et al. 2023", "--activation crelu", "[relu x, relu -x]"),
+    ("tanh", "-", "--activation tanh", "saturates instead of dying"),
+    ("Deep Fourier features", "Lewandowski et al. 2024", "--activation fourier", "[sin x, cos x]"),
+    ("HL-Gauss, two-hot", "Farebrother et al. 2024", "--loss hl_gauss, --loss two_hot", "values by classification"),
+    (
+        "Target-scale ladder",
+        "Lyle et al. 2024",
+        "--target-scale 1 10 100; Pong@reward=10",
+        "a scale of targets per task",
+    ),
+    ("Adam's eps and betas", "Lyle et al. 2023", "--eps, --betas", "a bound on the step; a fresher second moment"),
+    ("AdamW", "Loshchilov & Hutter 2019", "--optimizer adamw --weight-decay", "decoupled decay of matrices"),
+    ("Coupled L2", "-", "--optimizer adam --weight-decay", "decay that joins the gradient, matrices only"),
+    ("Adam with a step per element", "Dohare et al. 2024", "--adam-step elements", "recycled weights begin anew"),
+    ("TRAC", "Muppidi et al. 2024", "--optimizer trac", "a parameter-free step from the reference point"),
+    ("UPGD", "Elsayed & Mahmood 2024", "--optimizer upgd, adam_upgd", "perturbs weights of little utility"),
+)
 
 
 def table() -> str:
     """A row for each method: name, paper, switch, what it touches."""
     rows = ["| method | what it is | switch | touches |", "|---|---|---|---|"]
     for name, method in methods().items():
-        switch = fields(method)[0].name.replace("_", "-")
-        rows.append(f"| `{name}` | {inspect.getdoc(method)} | `--{switch}` | {method.touches} |")
+        rows.append(f"| `{name}` | {inspect.getdoc(method)} | `{switch(method)}` | {method.touches} |")
     return "\n".join(rows) + "\n"
+
+
+def full_table() -> str:
+    """The same with when it fires, its settings, and what it cannot do without or beside."""
+    rows = ["| method | what it is | switch | fires | touches | other settings | needs, and is refused with |"]
+    rows += ["|---|---|---|---|---|---|---|"]
+    for name, method in methods().items():
+        bounds = "; ".join(filter(None, [method.needs and f"needs `{method.needs}`", method.clashes])) or "nothing"
+        cells = (
+            f"`{name}`",
+            inspect.getdoc(method),
+            f"`{switch(method)}`",
+            fires(method),
+            method.touches,
+            settings(method),
+        )
+        rows.append(f"| {' | '.join(map(str, cells))} | {bounds} |")
+    return "\n".join(rows) + "\n"
+
+
+def switch(method: type[Intervention]) -> str:
+    return f"--{fields(method)[0].name.replace('_', '-')}"
+
+
+def fires(method: type[Intervention]) -> str:
+    if method.fires:
+        return method.fires
+    return "on a period or a condition" if isinstance(fields(method)[0].default, Period) else "at every update"
+
+
+def settings(method: type[Intervention]) -> str:
+    """Every other field and its default."""
+    rest = [f for f in fields(method)[1:] if not f.name.endswith("_when")]
+    return ", ".join(f"`{f.name.removeprefix(method.name() + '_')}` {shown(f.default)}" for f in rest) or "none"
+
+
+def shown(value: object) -> str:
+    if value == "":
+        return "all"
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def flag_table() -> str:
+    rows = ["| method | paper | flag | what it does |", "|---|---|---|---|"]
+    return (
+        "\n".join([*rows, *(f"| {name} | {paper} | `{flag}` | {what} |" for name, paper, flag, what in FLAGS)]) + "\n"
+    )
+
+
+def page() -> str:
+    return TABLE.format(table=full_table(), flags=flag_table())
 
 
 def main() -> None:
     here = Path(__file__).parent
-    (here / "methods.md").write_text(TABLE.format(table=table()))
+    (here / "methods.md").write_text(page())
     readme = here.parent / "README.md"
     head, rest = readme.read_text().split(BEGIN)
     readme.write_text(head + BEGIN + table() + END + rest.split(END, 1)[1])

@@ -5,7 +5,7 @@ from pkgutil import iter_modules
 
 from interventions.base import Intervention
 
-FRAME = ("base", "chain", "link", "surgery")  # files of this folder that hold no method
+FRAME = ("base", "chain", "imitation", "link", "penalty", "surgery")  # files of this folder that hold no method
 
 
 def methods() -> dict[str, type[Intervention]]:

@@ -45,6 +45,7 @@ class Reach(IntEnum):
     UNIT = 2
     WEIGHT = 3
     NORM = 4
+    LEARNING = 5  # extra updates: last, when all others have seen the new weights
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,11 @@ class Intervention:
     reach: ClassVar[Reach]
     touches: ClassVar[str]  # one line of docs/methods.md
     redraws: ClassVar[bool] = False  # whether apply() draws networks anew, so that others must know
+    follows: ClassVar[bool] = False  # whether it acts only where another method has drawn networks anew
     watches: ClassVar[bool] = False  # whether it reads subject.tape(part): activations and features of each update
     needs: ClassVar[str] = ""  # the flags without which it is refused, as typed; they may differ by agent
     clashes: ClassVar[str] = ""  # what it is refused with, for docs/methods.md
+    excludes: ClassVar[Mapping[str, str]] = {}  # {another method: the sentence that says why not both}
     fires: ClassVar[str] = ""  # when it acts, for docs/methods.md, where the switch does not say it
 
     @classmethod
@@ -103,7 +106,7 @@ class Intervention:
 
     def after_update(self, state: State, subject: Subject) -> Report | None: ...
 
-    def apply(self, state: State, subject: Subject) -> None: ...
+    def apply(self, state: State, subject: Subject) -> Report | None: ...
 
     def before_reset(self, state: State, subject: Subject) -> None: ...
 

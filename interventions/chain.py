@@ -29,7 +29,10 @@ class Chain:
         self.methods = sorted((m for m in methods if m.on), key=lambda m: (m.reach, m.name()))
         self.links: list[Link] = []
         self.events: list[dict[str, float]] = []
-        self.tapes: dict[str, Tape] = {}
+        self.tapes: dict[str, Tape] = {}  # of each part, as it was when its last loss came
+        self.running: dict[str, Tape] = {}
+        self.firing = False
+        self.left: list[Callable[[], None]] = []
         self.metrics: dict[str, float] = {}  # the last recorded number of every tag
 
     def names(self) -> list[str]:
@@ -56,7 +59,8 @@ class Chain:
             def witness(name: str = name) -> Subject:
                 return view(stream("witness", name, clock["steps"], clock["updates"]))
 
-            problems += [*unknown(method, subject), *method.refuse(subject)]
+            problems += [*unknown(method, subject), *idle(method, self.methods), *barred(method, self.methods)]
+            problems += method.refuse(subject)
             self.links.append(Link(method, rng, subject, witness))
         if problems:
             raise ValueError("\n".join(problems))
@@ -78,7 +82,8 @@ class Chain:
             yield
             return
         with ExitStack() as stack:
-            self.tapes = {name: stack.enter_context(record(part.net)) for name, part in parts.items()}
+            self.running = {name: stack.enter_context(record(part.net)) for name, part in parts.items()}
+            self.tapes = dict(self.running)
             yield
 
     def before_update(self, batch: Batch) -> Batch:
@@ -87,6 +92,8 @@ class Chain:
         return batch
 
     def on_loss(self, loss: Loss, batch: Batch) -> Tensor:
+        if self.watched:
+            self.tapes[loss.part] = self.running[loss.part].cut()
         for link in self.losing:
             value = link.hook(link.method.on_loss, loss, batch)
             if value is not loss.value:
@@ -97,6 +104,8 @@ class Chain:
     def after_backward(self, part: str, batch: Batch) -> None:
         for link in self.backing:
             link.report(link.hook(link.method.after_backward, part, batch))
+        if self.watched:  # a part may have a second loss in this update
+            self.running[part].clear()
 
     def after_update(self) -> None:
         for link in self.updated:
@@ -109,6 +118,7 @@ class Chain:
         due = [link for link in self.links if link.due()]
         if not due:
             return
+        self.firing = True
         redraws = any(link.method.redraws for link in due)
         for link in self.links if redraws else ():
             link.method.before_reset(link.state, link.subject)
@@ -124,6 +134,16 @@ class Chain:
             self.clock["resets"] += 1
             for link in self.links:
                 link.method.after_reset(link.state, link.subject, redrawn)
+        self.firing = False
+        while self.left:
+            self.left.pop(0)()
+
+    def leave(self, act: Callable[[], None]) -> None:
+        """Left to the end of the tick, so that all that fires with it still has states to read; where none is, now."""
+        if self.firing:
+            self.left.append(act)
+        else:
+            act()
 
     # ---- what is recorded
 
@@ -165,6 +185,18 @@ def check(name: str, tag: str, row: Mapping[str, float]) -> None:
         near = get_close_matches(tag, [*kin, *(t.removeprefix("probe/") for t in kin)], 1, 0)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise Unheard(f"{name}_when: no number {tag!r} is recorded{hint}")
+
+
+def barred(method: Intervention, methods: Sequence[Intervention]) -> list[str]:
+    """A sentence for each active method that this one excludes."""
+    active = [m.name() for m in methods]
+    return [f"{method.name()} and {other}: {why}" for other, why in method.excludes.items() if other in active]
+
+
+def idle(method: Intervention, methods: Sequence[Intervention]) -> Iterator[str]:
+    """A sentence if it waits for a reset and no active method makes one."""
+    if method.follows and not any(m.redraws for m in methods):
+        yield f"{fields(method)[0].name} does nothing where no network is drawn anew; add e.g. --reset-every 100k"
 
 
 def unknown(method: Intervention, subject: Subject) -> list[str]:

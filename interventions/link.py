@@ -79,11 +79,11 @@ class Link:
         return row
 
     def fire(self) -> dict[str, float]:
-        """apply(), and its event row: parameters changed, ||change||, rms change of the outputs, seconds."""
+        """apply(), and its event row: parameters changed, ||change||, rms change of the outputs, seconds, its report."""
         witness = self.witness()
         batch = witness.batch(PROBE_STATES)
         before, outputs, start = weights(self.subject), answers(self.subject, batch), time.perf_counter()
-        self.method.apply(self.state, self.subject)
+        report = self.method.apply(self.state, self.subject) or {}
         seconds = time.perf_counter() - start
         tag = f"event/{self.name}"
         moved = [b - a for a, b in zip(before, weights(self.subject), strict=True)]
@@ -92,6 +92,7 @@ class Link:
             f"{tag}/changed": sum(int(m.count_nonzero()) for m in moved) / sum(m.numel() for m in moved),
             f"{tag}/norm": math.sqrt(sum(float(m.square().sum()) for m in moved)),
             f"speed/{self.name}": seconds,
+            **{f"{tag}/{name}": float(x) for name, x in report.items()},
         }
         for part, new in answers(self.subject, batch).items():
             row[f"{tag}/output/{part}"] = float((new - outputs[part]).square().mean().sqrt())

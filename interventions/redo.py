@@ -1,19 +1,22 @@
 """ReDo (Sokar et al. 2023, arXiv:2302.12902): recycle dormant units.
 
 The paper scores 64 states; we score --redo-batch 256: a unit silent on 64 states need not be silent on 256.
-The outputs are unchanged only at tau 0 and without LayerNorm, which couples the units of a layer. The slow network
-follows at its next sync. The step count of Adam is one number for a whole tensor and is kept by default.
+The outputs are unchanged only at tau 0 and without a norm, which couples the units of a layer; behind one a unit is
+hardly ever dormant, and ReGraMa is the better choice. With leaky ReLU and tanh |h| does not measure saturation; a unit
+of CReLU is dormant when both halves are. The slow network follows at its next sync. The step count of Adam is one number
+for a whole tensor and is kept by default.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from interventions.base import Intervention, Reach, State
-from interventions.surgery import chosen, recycle
+from interventions.base import Intervention, Reach, Report, State
+from interventions.surgery import absent, chosen, recycle
 from nets.anatomy import dormancy, record, score
 from nets.part import Subject
 from replay.batch import Batch
@@ -37,18 +40,29 @@ class ReDo(Intervention):
     """Replay states that are scored (Sokar et al. 2023: 64)"""
     redo_groups: str = ""
     """Only layers whose path has one of these groups, e.g. encoder; empty for all (the paper recycles every layer)"""
+    redo_outgoing: float = 0.0
+    """Outgoing weights are this times a fresh draw: 0, or 1 for random ones (the paper: as good or worse)"""
     redo_step: Literal["keep", "reset"] = "keep"
     """Adam's step count of every tensor touched: keep as the paper, or reset as timoklein/redo"""
 
     def refuse(self, subject: Subject) -> Iterator[str]:
-        rules = {"redo_tau": (self.redo_tau >= 0, "at least 0"), "redo_batch": (self.redo_batch > 0, "at least 1")}
+        rules = {
+            "redo_tau": (self.redo_tau >= 0, "at least 0"),
+            "redo_batch": (self.redo_batch > 0, "at least 1"),
+            "redo_outgoing": (0 <= self.redo_outgoing < inf, "at least 0"),
+        }
         yield from broken(self, rules)
+        yield from absent(subject, "redo", self.redo_groups)
 
     @torch.no_grad()
-    def apply(self, state: State, subject: Subject) -> None:
-        batch = subject.batch(self.redo_batch)
+    def apply(self, state: State, subject: Subject) -> Report:
+        batch, report = subject.batch(self.redo_batch), {}
         for name, part in subject.parts.items():
-            recycle(part, self.dormant(subject, name, batch), subject.seed(), self.redo_step == "reset")
+            units = self.dormant(subject, name, batch)
+            recycle(part, units, subject.seed(), self.redo_step == "reset", self.redo_outgoing)
+            if units:
+                report[f"units/{name}"] = float(sum(len(which) for which in units.values()))
+        return report
 
     def dormant(self, subject: Subject, name: str, batch: Batch) -> dict[str, Tensor]:
         """{layer: dormant units [K]} by one forward pass of the network before any recycling."""

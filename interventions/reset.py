@@ -1,14 +1,19 @@
 """Resets (Nikishin et al. 2022, arXiv:2205.07802): forget weights, keep the replay.
 
 The optimizer forgets exactly the tensors that are redrawn, their step counts included; torch keeps a step per tensor,
-so kept tensors keep theirs, where the SPR code restarts the one step all tensors share.
+so kept tensors keep theirs, where the SPR code restarts the one step all tensors share. SPR's resets are
+`--reset-groups head --reset-every 20k,40k,60k,80k`. BBF's (arXiv:2305.19452) are `--reset-groups head --reset-target
+own` with `--shrink-groups encoder --shrink-target own` at the same period; BBF clears the optimizer of every tensor,
+`--optreset-every` does that for those that are neither reset nor shrunk.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from interventions.base import Intervention, Reach, State
-from nets.part import Copy, Subject
-from runs.units import NEVER, NOWHEN, Condition, Every
+from nets.part import Copy, Part, Subject
+from runs.units import NEVER, NOWHEN, Condition, Every, broken
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,32 @@ class Reset(Intervention):
     reset_groups: str = ""
     """Which groups of each network, e.g. head (the last layers) or head,torso; empty for all (arXiv:2205.07802)"""
     reset_parts: str = ""
-    """Which parts of the agent, e.g. q; empty for all (SAC has several)"""
+    """Which parts of the agent, e.g. actor; empty for all (D'Oro et al. 2023 reset all of SAC's)"""
     reset_target: Copy = "copy"
     """The slow network is then a copy of the new weights, kept as it was, or a draw of its own (BBF, 2305.19452)"""
+    reset_init: Literal["fresh", "same"] = "fresh"
+    """fresh: another draw each time; same: the run's first weights again, as SR-SAC's code does (D'Oro et al. 2023)"""
+    reset_inherit: float = 1.0
+    """Fraction of the replay, the newest, that is kept: 1 all (Nikishin et al. 2022), 0 none, then warming up again"""
+
+    def refuse(self, subject: Subject) -> Iterator[str]:
+        yield from broken(self, {"reset_inherit": (0 <= self.reset_inherit <= 1, "from 0 to 1")})
+        if self.reset_inherit != 1 and not subject.acts:
+            yield "reset_inherit: labelled data are no replay that could be forgotten; leave it at 1"
+        if self.reset_init == "same" and self.reset_target == "own":
+            yield "reset_target own: with --reset-init same there is one draw for all; use copy or keep"
+
+    def init(self, subject: Subject) -> State:
+        same = self.reset_init == "same"
+        return {"initial": {name: part.weights() for name, part in self.chosen(subject)}} if same else {}
 
     def apply(self, state: State, subject: Subject) -> None:
-        for name, part in subject.parts.items():
-            if not self.reset_parts or name in self.reset_parts.split(","):
-                part.redraw(subject.seed, self.reset_groups, target=self.reset_target)
+        for name, part in self.chosen(subject):
+            phi = state["initial"][name] if self.reset_init == "same" else None
+            part.redraw(subject.seed, self.reset_groups, target=self.reset_target, phi=phi)
+        if self.reset_inherit < 1:
+            subject.thin(self.reset_inherit)
+
+    def chosen(self, subject: Subject) -> Iterator[tuple[str, Part]]:
+        names = self.reset_parts.split(",") if self.reset_parts else subject.parts
+        return ((name, part) for name, part in subject.parts.items() if name in names)

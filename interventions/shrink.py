@@ -2,12 +2,15 @@
 
 phi is a fresh draw of the same network, as in the authors' code; their text draws it from a normal distribution.
 Both factors of .5 are BBF's (arXiv:2305.19452); .8 and .2 are SR-SPR's. The variance of .5 theta + .5 phi is below the
-initial one where theta has it too: .5^2 + .5^2 = .5.
+initial one where theta has it too: .5^2 + .5^2 = .5. `--shrink-toward init` is what the code of Lee et al. 2024 (Hare &
+Tortoise) and Juliani & Ash 2024 does: phi is the stored first draw, every time, which pulls toward the initial weights
+instead of adding noise.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
+from typing import Literal
 
 from interventions.base import Intervention, Reach, State
 from nets.part import Copy, Subject
@@ -36,6 +39,8 @@ class Shrink(Intervention):
     """Groups left alone: gains and biases of normalisation layers by default (ours; BBF's network has none)"""
     shrink_target: Copy = "copy"
     """The slow network then is a copy, kept as it was, or shrunk toward a draw of its own (BBF)"""
+    shrink_toward: Literal["fresh", "init"] = "fresh"
+    """phi: fresh, another draw each time (Ash & Adams 2020); init, the first weights of the run (Lee et al. 2024)"""
 
     def refuse(self, subject: Subject) -> Iterator[str]:
         rules = {
@@ -44,8 +49,12 @@ class Shrink(Intervention):
         }
         yield from broken(self, rules)
 
+    def init(self, subject: Subject) -> State:
+        stored = self.shrink_toward == "init"
+        return {"initial": {name: part.weights() for name, part in subject.parts.items()}} if stored else {}
+
     def apply(self, state: State, subject: Subject) -> None:
-        for part in subject.parts.values():
+        for name, part in subject.parts.items():
             part.redraw(
                 subject.seed,
                 self.shrink_groups,
@@ -53,4 +62,5 @@ class Shrink(Intervention):
                 self.shrink_factor,
                 self.shrink_noise,
                 self.shrink_target,
+                state["initial"][name] if self.shrink_toward == "init" else None,
             )

@@ -4,7 +4,7 @@ torch keeps one step count per tensor, so a unit reborn in the middle of a run i
 up to 6.6 lr long. A count per row would mend a unit's incoming weights but not its outgoing ones, which are columns of
 another tensor: so it is per element. Not the count t is kept but the corrections 1 - beta^t themselves, `corrected1`
 and `corrected2`, c <- c + (1 - beta)(1 - c): zero is newborn, so zeroing a slot at an index is all that a reset takes,
-and no power is computed. In float32 c stops 3e-8 / (1 - beta) short of 1: late steps are 1.5e-5 too short at beta2 .999.
+and no power is computed. In float32 c stops 3e-8 / (1 - beta) short of 1: late steps are 1.5e-5 too short at .999.
 With `clip_update` 1 the decoupled form is StableAdamW (Wortsman et al. 2023, arXiv:2304.13013).
 """
 
@@ -103,5 +103,6 @@ def adam(opt: Optimizer, group: dict[str, Any]) -> None:
 
 def surprise(gs: Sequence[Tensor], v: Sequence[Tensor], eps: float, bound: float) -> list[Tensor]:
     """max(1, RMS / bound) per tensor, RMS = sqrt(mean(g^2 / max(v, eps^2))) with v corrected: how stale v is."""
-    rms = [(g.square() / x.clamp_min(max(eps * eps, TINY))).mean().sqrt() for g, x in zip(gs, v, strict=True)]
+    floor = max(eps * eps, TINY)
+    rms = [g.square().div_(x.clamp_min(floor)).mean().sqrt() for g, x in zip(gs, v, strict=True)]
     return [(x / bound).clamp_min(1.0) for x in rms]

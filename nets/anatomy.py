@@ -5,9 +5,10 @@ network lists its units as Layers and every consumer of a unit as an Edge. Surge
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +63,17 @@ class Layer:
 
 
 class Network(nn.Module, ABC):
-    """A network whose submodules are named encoder, torso, head and which knows its own anatomy."""
+    """A network whose submodules are named encoder, torso, head and which knows its own anatomy.
+
+    policy: whether its outputs are a policy, judged by another network.
+    beside: what reads the same inputs as a writer of the output, in no forward pass of the network's own.
+    """
+
+    policy: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beside: dict[Writer, Writer] = {}
 
     @abstractmethod
     def layers(self) -> list[Layer]:
@@ -70,11 +81,29 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def outputs(self) -> list[Writer]:
-        """The writers of the output: their inputs are the features. One for each stream and member; [] if it has none."""
+        """The writers of the output, one for each stream and member; their inputs are the features. [] if it has none."""
 
     def shared(self) -> list[Writer]:
         """Every writer whose units have no private consumers: those of a residual stream. They are never recycled."""
         return []
+
+    def attach(self, name: str, readers: Mapping[Writer, Writer]) -> None:
+        """A submodule of further readers of the features: {a writer of the output: what reads the same inputs}."""
+        self.add_module(name, nn.ModuleList(readers.values()))
+        self.beside |= readers
+
+    def reading(self, heads: list[Writer]) -> list[Writer]:
+        """These writers of the output and what is beside them: all that reads the units below."""
+        return heads + [self.beside[head] for head in heads if head in self.beside]
+
+    def writers(self) -> dict[str, Writer]:
+        """{path: every module that bears weights}."""
+        return {name: module for name, module in self.named_modules() if isinstance(module, Writer)}
+
+    def norms(self) -> dict[str, nn.Module]:
+        """{path: every normalisation layer}."""
+        kinds = (nn.GroupNorm, nn.LayerNorm)
+        return {name: module for name, module in self.named_modules() if isinstance(module, kinds)}
 
 
 class Torso(nn.Module, ABC):
@@ -102,6 +131,15 @@ class Tape:
     acts: dict[str, Tensor] = field(default_factory=dict)
     inputs: dict[int, Tensor] = field(default_factory=dict)  # {place in Network.outputs(): [B, D]}
 
+    def cut(self) -> "Tape":
+        """What is on it so far."""
+        return Tape(dict(self.acts), dict(self.inputs))
+
+    def clear(self) -> None:
+        """The next pass is the first."""
+        self.acts.clear()
+        self.inputs.clear()
+
     @property
     def features(self) -> Tensor:
         """phi, [K, B, D]: one for each member of an ensemble; streams that read the same features count once."""
@@ -116,23 +154,20 @@ class Tape:
 def record(net: Network) -> Iterator[Tape]:
     """Within the block, the tape keeps the first pass that carries gradients, or the first of all where none does."""
     tape, layers, outputs = Tape(), net.layers(), net.outputs()
-    graphs: dict[str | int, bool] = {}  # whether what is kept under this name has a graph
 
-    def fresh(name: str | int, x: Tensor) -> bool:
-        new = name not in graphs or (x.requires_grad and not graphs[name])
-        graphs[name] = graphs.get(name, False) or x.requires_grad
-        return new
+    def fresh(kept: Tensor | None, x: Tensor) -> bool:
+        return kept is None or (x.requires_grad and not kept.requires_grad)
 
     def act(name: str) -> object:
         def hook(module: nn.Module, args: object, out: Tensor) -> None:
-            if fresh(name, out):
+            if fresh(tape.acts.get(name), out):
                 tape.acts[name] = out
 
         return hook
 
     def read(place: int) -> object:
         def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            if fresh(place, args[0]):
+            if fresh(tape.inputs.get(place), args[0]):
                 tape.inputs[place] = args[0]
 
         return hook

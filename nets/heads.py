@@ -7,68 +7,83 @@ from torch import Tensor, nn
 
 from nets.anatomy import Layer, Network, Torso, Writer, unread
 from nets.encoders import Chain, NetConfig, mlp, nature, pixels
+from nets.injected import Tailed
 from nets.layers import Init, Linear
 
 Head = Literal["linear", "dueling"]
 
 
-class LinearHead(nn.Module):
-    """features: [B, D] -> q: [B, A]."""
+def split(x: Tensor, atoms: int) -> Tensor:
+    """x: [B, A * M] -> [B, A, M] where there are atoms, x itself where there are none (0)."""
+    return x.view(len(x), -1, atoms) if atoms else x
 
-    def __init__(self, inputs: int, actions: int, init: Init) -> None:
+
+class LinearHead(nn.Module):
+    """features: [B, D] -> q: [B, A], or logits of M atoms for every action, [B, A, M]."""
+
+    def __init__(self, inputs: int, actions: int, init: Init, atoms: int = 0) -> None:
         super().__init__()
-        self.value = Linear(inputs, actions, init)
+        self.atoms = atoms
+        self.value = Linear(inputs, actions * (atoms or 1), init)
 
     def readers(self) -> list[Writer]:
         return [self.value]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.value(x)  # type: ignore[no-any-return]
+        return split(self.value(x), self.atoms)
 
 
 class DuelingHead(nn.Module):
-    """Q = V + A - mean A, [B, D] -> [B, A]. Both streams are linear on shared features, as Dopamine's full Rainbow;
-    Wang et al. give each stream 512 hidden units of its own."""
+    """Q = V + A - mean A, [B, D] -> [B, A]; on logits per atom, [B, A, M], where there are atoms. Both streams are
+    linear on shared features, as Dopamine's full Rainbow; Wang et al. give each stream 512 hidden units of its own."""
 
-    def __init__(self, inputs: int, actions: int, init: Init) -> None:
+    def __init__(self, inputs: int, actions: int, init: Init, atoms: int = 0) -> None:
         super().__init__()
-        self.value = Linear(inputs, 1, init)
-        self.advantage = Linear(inputs, actions, init)
+        self.atoms = atoms
+        self.value = Linear(inputs, atoms or 1, init)
+        self.advantage = Linear(inputs, actions * (atoms or 1), init)
 
     def readers(self) -> list[Writer]:
         return [self.value, self.advantage]
 
     def forward(self, x: Tensor) -> Tensor:
-        advantage = self.advantage(x)
-        return self.value(x) + advantage - advantage.mean(1, keepdim=True)  # type: ignore[no-any-return]
+        value, advantage = split(self.value(x), self.atoms), split(self.advantage(x), self.atoms)
+        return value + advantage - advantage.mean(1, keepdim=True)
 
 
 HEADS: dict[Head, type[LinearHead] | type[DuelingHead]] = {"linear": LinearHead, "dueling": DuelingHead}
 
 
-class Encoded(Network):
-    """An encoder of images or none, a torso, a head: obs [B, *O] -> outputs [B, K]. uint8 is scaled by 1/255."""
+class Encoded(Tailed, Network):
+    """An encoder of images or none, a torso, a head: obs [B, *O] -> outputs [B, K]. uint8 is scaled by 1/255; images
+    that are float already are taken as they are."""
 
     encoder: Torso | None
     torso: Chain
     head: LinearHead | DuelingHead
     positions: int  # of one channel behind the encoder
 
-    def features(self, obs: Tensor) -> Tensor:
-        """The input of the head, phi: [B, D]."""
+    def encoded(self, obs: Tensor) -> Tensor:
+        """The input of the torso, [B, D]."""
         x = pixels(obs) if obs.dtype == torch.uint8 else obs
         if self.encoder is not None:
             x = self.encoder(x)
-        return self.torso(x.flatten(1))  # type: ignore[no-any-return]
+        return x.flatten(1)
+
+    def features(self, obs: Tensor) -> Tensor:
+        """The input of the head, phi: [B, D]."""
+        return self.torso(self.encoded(obs))  # type: ignore[no-any-return]
 
     def forward(self, obs: Tensor) -> Tensor:
-        return self.head(self.features(obs))  # type: ignore[no-any-return]
+        return self.end(self.encoded(obs))  # type: ignore[no-any-return]
 
     def layers(self) -> list[Layer]:
-        torso = self.torso.layers("torso", self.head.readers())
+        heads = [*self.reading(self.head.readers()), *self.frozen_readers("head")]
+        torso = self.torso.layers("torso", heads)
         if self.encoder is None:
             return torso
-        readers = [torso[0].writer] if torso else self.head.readers()
+        readers = [torso[0].writer] if torso else heads
+        readers = [*readers, *self.frozen_readers("torso")]
         return self.encoder.layers("encoder", readers, self.positions) + torso
 
     def outputs(self) -> list[Writer]:
@@ -77,14 +92,17 @@ class Encoded(Network):
     def shared(self) -> list[Writer]:
         """The stream's writers, and the head where it reads nothing but the stream."""
         stream = [] if self.encoder is None else self.encoder.shared()
-        return stream + unread(self.head.readers(), self.layers())
+        return stream + unread([*self.reading(self.head.readers()), *self.frozen()], self.layers())
 
 
 class QNetwork(Encoded):
-    """obs: [B, *O] -> q: [B, A]. Images (uint8, [B, C, H, W], scaled by 1/255) pass the Nature CNN first, in 1.7M
-    parameters at 84x84; vectors (float32, [B, D]) go straight to the torso."""
+    """obs: [B, *O] -> q: [B, A], or logits of M atoms for every action, [B, A, M]. Images (uint8, [B, C, H, W], scaled
+    by 1/255) pass the Nature CNN first, in 1.7M parameters at 84x84; vectors (float32, [B, D]) go straight to the
+    torso."""
 
-    def __init__(self, shape: tuple[int, ...], actions: int, config: NetConfig, head: Head = "linear") -> None:
+    def __init__(
+        self, shape: tuple[int, ...], actions: int, config: NetConfig, head: Head = "linear", atoms: int = 0
+    ) -> None:
         super().__init__()
         self.encoder = None
         features, self.positions = torch.Size(shape).numel(), 1
@@ -93,4 +111,4 @@ class QNetwork(Encoded):
         if len(shape) == 3:
             self.encoder, features, self.positions = nature(shape, config)
         self.torso, features = mlp(features, config)
-        self.head = HEADS[head](features, actions, config.init)
+        self.head = HEADS[head](features, actions, config.init, atoms)

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +10,14 @@ from torch import Tensor
 
 
 class Output(ABC):
-    """student, teacher: outputs of `Subject.run`, [B, ...] -> [B]. The teacher comes first in every KL."""
+    """student, teacher: outputs of `Subject.run`, [B, ...] -> [B]. The teacher comes first in every KL.
+
+    regresses: whether its losses regress these numbers to a goal, so that the error has a scale.
+    policy: whether they are a policy, so that they can be imitated; a policy does not depend on the batch's actions.
+    """
+
+    regresses: ClassVar[bool] = False
+    policy: ClassVar[bool] = True
 
     @abstractmethod
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
@@ -23,6 +31,8 @@ class Output(ABC):
 class Values(Output):
     """Numbers, [B, K]."""
 
+    regresses, policy = True, False
+
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
         return (student - teacher).square().flatten(1).mean(1)
 
@@ -32,6 +42,8 @@ class Values(Output):
 
 class ActionValues(Values):
     """Q of every action, [B, A]. Their policy is softmax(Q / temperature) (Agarwal et al. 2022, arXiv:2206.01626)."""
+
+    policy = True
 
     def imitation(self, student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
         return kl(teacher / temperature, student / temperature)

@@ -6,6 +6,7 @@ from types import EllipsisType
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
+from gymnasium.spaces import Box
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Optimizer
@@ -18,6 +19,7 @@ from replay.batch import Batch
 Make = Callable[[], Network]
 Net = Callable[..., Any]  # a network, or one that wears other weights
 Weights = Mapping[str, Tensor]  # by parameter name
+Error = Callable[[Tensor], Tensor]  # td -> the loss []
 Copy = Literal["copy", "keep", "own"]
 Index = EllipsisType | Tensor | tuple[slice | Tensor, ...]
 EMPTY: Mapping[str, Tensor] = {}
@@ -63,17 +65,18 @@ class Part:
         """The network with these weights in place of its own, for a call; nothing is written."""
         return lambda *inputs: functional_call(self.net, dict(weights), inputs)
 
-    def weights(self) -> dict[str, Tensor]:
-        """A copy of all parameters, by name."""
-        return {name: p.detach().clone() for name, p in self.net.named_parameters()}
+    def weights(self, slow: bool = False) -> dict[str, Tensor]:
+        """A copy of all parameters, by name; of the slow copy if asked for."""
+        net = self.target if slow and self.target is not None else self.net
+        return {name: p.detach().clone() for name, p in net.named_parameters()}
 
     def groups(self) -> list[str]:
         """Every component of a parameter's path, but the parameter's own name."""
         return sorted({g for name, _ in self.net.named_parameters() for g in name.split(".")[:-1]})
 
     def select(self, groups: str = "", skip: str = "") -> dict[str, nn.Parameter]:
-        """Parameters by name whose path has one of the groups and none of `skip` as a component; {} if none."""
-        names = {name: p for name, p in self.net.named_parameters() if member(name, groups)}
+        """Trainable ones by name whose path has one of the groups and none of `skip` as a component; {} if none."""
+        names = {name: p for name, p in self.net.named_parameters() if p.requires_grad and member(name, groups)}
         return {name: p for name, p in names.items() if not (skip and member(name, skip))}
 
     @torch.no_grad()
@@ -85,22 +88,27 @@ class Part:
         keep: float = 0.0,
         noise: float = 1.0,
         target: Copy = "copy",
+        phi: Weights | None = None,
     ) -> None:
         """theta <- keep theta + noise phi on the groups, phi a fresh draw; the optimizer forgets them, age restarts.
 
         target: the slow copy of the same parameters becomes a `copy`, is kept (`keep`), or is redrawn with a draw of
-        its `own` as in BBF. A part without these groups is left alone.
+        its `own` as in BBF. phi: these weights in place of every draw. A part without these groups is left alone.
         """
         live = self.select(groups, skip)
         if not live:
             return
-        blend(live, self.fresh(seed()), keep, noise)
+
+        def draw() -> Weights:
+            return dict(self.fresh(seed()).named_parameters()) if phi is None else phi
+
+        blend(live, draw(), keep, noise)
         for p in live.values():
             self.forget(p)
         if self.target is not None and target != "keep":
             slow = {name: p for name, p in self.target.named_parameters() if name in live}
             if target == "own":
-                blend(slow, self.fresh(seed()), keep, noise)
+                blend(slow, draw(), keep, noise)
             else:
                 torch._foreach_copy_(list[Tensor](slow.values()), list[Tensor](live.values()))
         self.age = 0
@@ -111,7 +119,7 @@ class Part:
 
         slots: only these of the optimizer's slots ("step"), all by default.
         """
-        for name, slot in self.opt.state[p].items():
+        for name, slot in self.opt.state.get(p, {}).items():
             if slots and name not in slots:
                 continue
             if name not in SHARED:
@@ -146,10 +154,23 @@ class Part:
             copy_into(mine[where], state[where], where)
         self.age = state["age"]
 
+    def newborn(self, seed: int) -> dict[str, Any]:
+        """The state_dict of another draw with a slow copy and an optimizer of its own, in memory of its own."""
+        net, mine = self.fresh(seed).state_dict(), self.state_dict()
+        opt = {name: {slot: torch.zeros_like(x) for slot, x in row.items()} for name, row in mine["opt"].items()}
+        return {"net": dict(net), "target": {name: net[name].clone() for name in mine["target"]}, "opt": opt, "age": 0}
 
-def blend(live: Mapping[str, nn.Parameter], fresh: nn.Module, keep: float, noise: float) -> None:
+    @torch.no_grad()
+    def exchange(self, other: dict[str, Any]) -> None:
+        """Swap contents with such a state_dict, in place: every tensor keeps its memory order and its owner."""
+        mine = self.state_dict()
+        for where in ("net", "target", "opt"):
+            swap(mine[where], other[where])
+        self.age, other["age"] = other["age"], self.age
+
+
+def blend(live: Mapping[str, nn.Parameter], phi: Weights, keep: float, noise: float) -> None:
     """p <- keep p + noise phi in place; keep 0 forgets even a non-finite p."""
-    phi = dict(fresh.named_parameters())
     for name, p in live.items():
         if keep == 0:
             p.zero_()
@@ -170,6 +191,17 @@ def copy_into(mine: Mapping[str, Any], saved: Mapping[str, Any], path: str) -> N
             tensor.copy_(saved[name])
 
 
+def swap(mine: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    """The contents of two nested dicts of tensors change places."""
+    for name, tensor in mine.items():
+        if isinstance(tensor, Mapping):
+            swap(tensor, other[name])
+        else:
+            kept = tensor.clone()
+            tensor.copy_(other[name])
+            other[name].copy_(kept)
+
+
 class Loss(NamedTuple):
     """What `Learner.losses` yields: the part to step and its loss [].
 
@@ -182,7 +214,7 @@ class Loss(NamedTuple):
     td: Tensor | None = None
     metrics: Mapping[str, Tensor] = EMPTY
     goal: Tensor | None = None
-    of: Callable[[Tensor], Tensor] | None = None
+    of: Error | None = None
 
 
 class Subject(Protocol):
@@ -198,6 +230,11 @@ class Subject(Protocol):
     @property
     def acts(self) -> bool:
         """Whether it acts in an environment, so that states follow each other and the replay grows."""
+        ...
+
+    @property
+    def observation(self) -> Box:
+        """The space of observations, as the environment gives them."""
         ...
 
     @property
@@ -231,9 +268,9 @@ class Subject(Protocol):
         """A batch of the replay drawn with the caller's own stream, in memory of its own; 0 is a minibatch's size."""
         ...
 
-    def extra_update(self, losses: Callable[[Batch], Iterator[Loss]] | None = None) -> None:
-        """One more minibatch through the optimizers, billed in clock["extra"]: of these losses; or of the agent's own,
-        with every hook, and its targets follow as if steps had passed."""
+    def extra_update(self, losses: Callable[[Batch], Iterator[Loss]] | None = None, batch: Batch | None = None) -> None:
+        """One more minibatch, of the replay or this one, through the optimizers, billed in clock["extra"]: of these
+        losses; or of the agent's own, with every hook, and its targets follow as if steps had passed."""
         ...
 
     def pace(self, ratio: float) -> None:
@@ -241,7 +278,7 @@ class Subject(Protocol):
         ...
 
     def thin(self, keep: float) -> None:
-        """Keep the newest fraction of the replay; nothing of it begins the warm-up again."""
+        """Keep the newest fraction of the replay once all has fired that fires now; the warm-up begins again at 0."""
         ...
 
     def teacher(self, path: str) -> "Teacher":
@@ -249,13 +286,35 @@ class Subject(Protocol):
         ...
 
 
+class TeacherChanged(ValueError):
+    """A run was resumed with another teacher than it began with."""
+
+    code = 2
+
+
 class Teacher(Protocol):
     """Another run's agent, frozen."""
 
-    weights: Mapping[str, Weights]  # of every part that this agent has too
-    digest: str  # of these weights
-    score: float  # its last mean evaluation return; NaN if it has none
+    @property
+    def weights(self) -> Mapping[str, Weights]:
+        """Of each part."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Of these weights."""
+        ...
+
+    @property
+    def tag(self) -> str:
+        """Under which its score is recorded: hns/eval where it has that, else return/eval."""
+        ...
+
+    @property
+    def score(self) -> float:
+        """Of its last evaluation; NaN if it has none."""
+        ...
 
     def batch(self, size: int, subject: Subject) -> Batch:
-        """Of its own replay."""
+        """Of its own replay, drawn with the caller's stream; `index` is empty, as it lies in no replay of ours."""
         ...

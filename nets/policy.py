@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nets.anatomy import Layer, Network, Torso, Writer, unread
 from nets.encoders import NetConfig, mlp
+from nets.injected import Tailed
 from nets.layers import GAIN, Init, Linear
 from nets.residual import bro, simba
 
@@ -44,7 +45,7 @@ class PolicyConfig(NetConfig):
         mlps = [part for part, net in (("critic", self.critic_net), ("actor", self.actor_net)) if net == "mlp"]
         if self.norm == "none" and self.norm_parts:
             rows.append("norm_parts does nothing without --norm layer")
-        if self.norm != "none" and not set(mlps) & set(filter(None, self.norm_parts.split(",")) or mlps):
+        if self.norm != "none" and not set(mlps) & set(self.norm_parts.split(",") if self.norm_parts else mlps):
             rows.append(f"norm {self.norm}: the layer norms of simba and bro are their own; leave it out")
         if not mlps and self.init != "orthogonal":
             rows.append(f"init {self.init}: simba and bro draw by laws of their own; leave it out")
@@ -76,8 +77,10 @@ class GaussianHead(nn.Module):
         return self.mean(x), self.log_std(x)
 
 
-class Actor(Network):
+class Actor(Tailed, Network):
     """obs: [B, D] -> mean and raw log-sigma of a Gaussian, [B, A] each."""
+
+    policy = True
 
     def __init__(self, inputs: int, actions: int, body: Body, init: Init) -> None:
         super().__init__()
@@ -85,32 +88,45 @@ class Actor(Network):
         self.head = GaussianHead(features, actions, init, gain)
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        return self.head(self.torso(obs))  # type: ignore[no-any-return]
+        return self.end(obs)  # type: ignore[no-any-return]
 
     def layers(self) -> list[Layer]:
-        return self.torso.layers("torso", [self.head.mean, self.head.log_std])
+        readers = [*self.reading(self.outputs()), *self.frozen_readers("head")]
+        return self.torso.layers("torso", readers)  # type: ignore[no-any-return]
 
     def outputs(self) -> list[Writer]:
         return [self.head.mean, self.head.log_std]
 
     def shared(self) -> list[Writer]:
-        return [*self.torso.shared(), *unread([self.head.mean, self.head.log_std], self.layers())]
+        heads = [*self.reading(self.outputs()), *self.frozen()]
+        return [*self.torso.shared(), *unread(heads, self.layers())]
 
 
-class Judge(nn.Module):
+class ValueHead(nn.Module):
+    """features: [B, D] -> q: [B, 1]."""
+
+    def __init__(self, inputs: int, init: Init, gain: float) -> None:
+        super().__init__()
+        self.value = Linear(inputs, 1, init, gain)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.value(x)  # type: ignore[no-any-return]
+
+
+class Judge(Tailed):
     """One Q-function of the ensemble, obs and action: [B, D + A] -> q: [B]."""
 
     def __init__(self, inputs: int, body: Body, init: Init) -> None:
         super().__init__()
         self.torso, features, gain = body(inputs)
-        self.head = nn.ModuleDict({"value": Linear(features, 1, init, gain)})
+        self.head = ValueHead(features, init, gain)
 
     @property
     def value(self) -> Writer:
-        return self.head["value"]  # type: ignore[return-value]
+        return self.head.value  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.value(self.torso(x))[:, 0]  # type: ignore[no-any-return]
+        return self.end(x)[:, 0]  # type: ignore[no-any-return]
 
 
 class Critic(Network):
@@ -128,7 +144,8 @@ class Critic(Network):
         return [judge for judge in self.ensemble if isinstance(judge, Judge)]
 
     def layers(self) -> list[Layer]:
-        rows = [judge.torso.layers(f"ensemble.{i}.torso", [judge.value]) for i, judge in enumerate(self.judges())]
+        readers = [[*self.reading([judge.value]), *judge.frozen_readers("head")] for judge in self.judges()]
+        rows = [judge.torso.layers(f"ensemble.{i}.torso", readers[i]) for i, judge in enumerate(self.judges())]
         return [layer for row in rows for layer in row]
 
     def outputs(self) -> list[Writer]:
@@ -136,7 +153,8 @@ class Critic(Network):
 
     def shared(self) -> list[Writer]:
         streams = [writer for judge in self.judges() for writer in judge.torso.shared()]
-        return [*streams, *unread([judge.value for judge in self.judges()], self.layers())]
+        frozen = [writer for judge in self.judges() for writer in judge.frozen()]
+        return [*streams, *unread([*self.reading(self.outputs()), *frozen], self.layers())]
 
 
 class Temperature(Network):

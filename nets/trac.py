@@ -4,9 +4,11 @@ Adam proposes; the parameters stand at reference + (sum of scales) x (what was p
 correlation h = <direction, gradient> at its own discount. The first step is 1e-7 of Adam's and the scale then grows.
 The reference is where a parameter stood before its first step: an element whose optimizer state is zeroed begins again
 from where it stands. The tuner belongs to all parameters, so each keeps a copy of it, and it begins again only when all
-have been forgotten. Adam is ours, with a bias correction per element; the source wraps torch's, and its tuner is float32.
-The source finds the direction as (theta - reference) / scale. In float32 that is zero for a weight of .1 that has moved
-by 1e-10, and a network at lr 1e-3 never leaves its start; so we keep the direction, which is the same but for rounding.
+have been forgotten.
+
+After ComputationalRobotics/TRAC @320a100, with three differences: Adam has a bias correction per element, the tuner is
+float64, and the direction is kept. The source finds it as (theta - reference) / scale; in float32 that is zero for a
+weight of .1 that has moved by 1e-10, and a network at lr 1e-3 never leaves its start.
 """
 
 from math import pi, sqrt
@@ -24,7 +26,7 @@ STEP = 0.25  # of the sampled series in erfi: its error is exp(-(pi / .5)^2) = 7
 
 
 class TRAC(Optimizer):
-    """Slots: Adam's, `reference` and `way`, as the parameter, and `tuner` [scales, variances, sums; 6], one and the same."""
+    """Slots: Adam's, `reference` and `way`, as the parameter, and `tuner` [scales, variances, sums; 6]."""
 
     def __init__(self, groups: list[dict[str, Any]], lr: float, eps: float, betas: tuple[float, float]) -> None:
         defaults = {"lr": lr, "eps": eps, "betas": betas, "decoupled": False, "clip_update": 0.0, "weight_decay": 0.0}
@@ -44,8 +46,10 @@ class TRAC(Optimizer):
             adam(self, group)
         references, ways = slots(self, ps, "reference", "way")
         tune(tuner, torch.stack([(way * g).sum(dtype=torch.float64) for way, g in zip(ways, gs, strict=True)]).sum())
+        scale = tuner[0].sum().clamp_min(0.0)
         for p, old, way, reference in zip(ps, before, ways, references, strict=True):
-            p.copy_(reference + tuner[0].sum().clamp_min(0.0) * way.add_(p - old))
+            way.add_(torch.sub(p, old, out=old))
+            p.copy_(way).mul_(scale).add_(reference)
         for slot in self.state.values():
             slot["tuner"].copy_(tuner)
 
@@ -61,9 +65,9 @@ class TRAC(Optimizer):
         """way <- (p - reference) / (scale + eps): what the last step left, and what others have written since."""
         names = ("corrected2", "reference", "way")
         for p, corrected, reference, way in zip(ps, *slots(self, ps, *names), strict=True):
-            reference.copy_(torch.where(corrected == 0, p, reference))  # an element before its first step
-            written = p - (reference + scale * way)  # zero to the last bit if nobody wrote
-            way.mul_(scale).add_(written).div_(scale + START)
+            torch.where(corrected == 0, p, reference, out=reference)  # an element before its first step
+            left = (way * scale).add_(reference)  # p to the last bit, unless others wrote
+            way.mul_(scale).add_(torch.sub(p, left, out=left)).div_(scale + START)
 
 
 def tune(tuner: Tensor, h: Tensor) -> None:

@@ -46,7 +46,7 @@ class UPGD(Optimizer):
         for group, row in zip(self.param_groups, useful, strict=True):
             ways = self.ways(group)
             for p, way, u in zip(trained(group)[0], ways, row, strict=True):
-                way.add_(self.noise(p, group["noise"])).mul_(1 - torch.sigmoid(u / best))
+                way.add_(self.noise(p, group["noise"])).mul_(u.div_(-best).sigmoid_())  # sigmoid(-x) = 1 - sigmoid(x)
                 p.mul_(1 - group["lr"] * group["weight_decay"]).add_(way, alpha=-2 * group["lr"])
 
     def useful(self, group: dict[str, Any]) -> list[Tensor]:

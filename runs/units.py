@@ -78,7 +78,7 @@ def period(text: str) -> Period:
 
 @dataclass(frozen=True)
 class When:
-    """A recorded number on the far side of a level, from `tag > level` until it is back behind `rearm`. Falsy: never."""
+    """A recorded number that crosses a level; it must come back to `rearm` before it can do so again. Falsy: never."""
 
     tag: str = ""
     above: bool = True
@@ -116,7 +116,9 @@ def when(text: str) -> When:
         rearm = level if not rest else rest[1] if rest[0] == "rearm" and len(rest) == 2 else "?"
         found = When(tag, {">": True, "<": False}[sign], float(level), float(rearm))
     except (ValueError, KeyError):
-        raise ValueError(f"{text!r} is no condition; write e.g. 'dormant > 0.3' or 'return/train < 20 rearm 30'") from None
+        raise ValueError(
+            f"{text!r} is no condition; write e.g. 'dormant > 0.3' or 'return/train < 20 rearm 30'"
+        ) from None
     if found.beyond(found.rearm):
         raise ValueError(f"{text!r} would never be armed again; rearm on the near side of {level}")
     return found

@@ -13,7 +13,7 @@ CASES = {
     "cartpole": "--only cartpole-all-greedy,mutants-dqn "
     "--points chunk-before-rename,dir-renamed,manifest-before-rename,manifest-after-rename,saved "
     "--mutated cartpole-all-greedy --mutants agent/synced,agent/rng/replay,agent/parts/q/opt/*/step,"
-    "agent/chain/redo/fired,world/env/games/*/rng,world/now/step_type",
+    "agent/chain/links/redo/fired,world/env/games/*/rng,world/now/step_type",
     "hopper": "--only hopper-all-noisy,mutants-sac --points chunk-mid,saved --mutated hopper-all-noisy "
     "--mutants agent/loss_rng,agent/parts/alpha/net,world/env/games/*/physics/arrays",
     "labels": "--only labels-all,mutants-classifier --points manifest-before-rename,gc --mutated labels-all "

@@ -98,7 +98,7 @@ def test_metrics_are_means_over_the_updates_since_the_last_record():
     losses = []
     for _ in range(3):
         learner.update()
-        losses.append(float(learner.sums["loss/q"]))
+        losses.append(float(learner.tally.sums["loss/q"]))
     assert learner.metrics()["loss/q"] == pytest.approx(losses[-1] / 3)
     assert learner.metrics() == {}
 
@@ -136,7 +136,7 @@ def test_a_state_continues_between_two_records_through_a_file():
     walked(world, old, 30)
     new = agent(learn={"replay_ratio": 1.0}, seed=5)[1]
     new.load_state_dict(pack.decode(*pack.encode(old.state_dict())))
-    assert old.summed == 10
+    assert old.tally.count == 10
     assert pack.digest(new.state_dict()) == pack.digest(old.state_dict())
     assert new.metrics() == old.metrics()
 

@@ -92,6 +92,36 @@ def test_a_class_is_a_number_between_minus_and_plus_the_scale():
     assert loss.value.item() == pytest.approx((learner.number(batch.action) - outputs[:, 0]).pow(2).mean().item())
 
 
+def test_a_ladder_of_scales_has_a_rung_for_each_task_and_the_last_one_stays():
+    learner = made("--loss=mse", "--target-scale", "1", "10", "100")[1]
+    tops = []
+    for task in range(5):
+        learner.clock["tasks"] = task
+        tops.append(learner.number(torch.tensor([9])).item())
+    assert tops == [1, 10, 100, 100, 100]
+
+
+def test_a_ladder_climbs_at_the_switch_of_the_task_and_predictions_follow():
+    _, learner = along(30, "--loss=mse", "--target-scale", "1", "10")
+    assert (learner.clock["tasks"], learner.scale) == (2, 10)
+    label = torch.arange(10)
+    assert torch.equal(learner.predicted(learner.number(label)[:, None]), label)
+
+
+def test_the_bins_of_a_ladder_cover_its_highest_rung_on_every_rung():
+    learner = made("--loss=two_hot", "--target-scale", "1", "10", "--bins=21")[1]
+    assert learner.bins.tolist() == pytest.approx(list(range(-10, 11)))
+    assert two_hot(learner.number(torch.tensor([9])), learner.bins)[0].argmax() == 11  # the number 1
+
+
+def test_a_ladder_of_one_rung_is_a_scale():
+    ends = []
+    for scale in (["--target-scale=3"], ["--target-scale", "3", "3"]):
+        learner = along(30, "--loss=hl_gauss", *scale)[1]
+        ends.append(torch.cat([p.detach().flatten() for p in learner.parts["net"].net.parameters()]))
+    assert torch.equal(*ends)
+
+
 @pytest.mark.parametrize("loss", ["mse", "hl_gauss", "two_hot"])
 def test_the_class_nearest_to_the_number_is_predicted(loss):
     learner = made(f"--loss={loss}", "--target-scale=2")[1]
@@ -117,6 +147,7 @@ def test_regression_to_numbers_has_no_accuracy():
     ("flags", "sentence"),
     [
         (["--target-scale=2"], "target_scale does nothing with loss cross_entropy; it is for mse, hl_gauss, two_hot"),
+        (["--loss=mse", "--target-scale", "1", "0"], "target_scale is (1.0, 0.0), but must be numbers above 0"),
         (["--loss=mse", "--bins=7"], "bins does nothing with loss mse; it is for hl_gauss, two_hot"),
         (["--loss=two_hot", "--sigma=1"], "sigma does nothing with loss two_hot; it is for hl_gauss"),
         (["--env=drift:bits"], "loss cross_entropy needs classes; drift:bits has numbers"),

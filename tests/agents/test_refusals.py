@@ -24,7 +24,7 @@ ONE = [
     (["--gama", "0.9"], "--gama, 0.9; did you mean --gamma?"),
     (["--reset_evry=3"], "--reset_evry=3; did you mean --reset-every?"),
     (["extra"], "extra"),
-    (["--loss=l1"], "'l1' for argument '--loss'. Expected one of ('huber', 'mse')"),
+    (["--loss=l1"], "'l1' for argument '--loss'. Expected one of ('huber', 'mse', 'hl_gauss', 'two_hot')"),
     (["--betas=0.9"], "'--betas'. Expected 2 values"),
     (["--hidden", "8", "8.5"], "--hidden"),
     (["--gamma=2"], "gamma is 2.0, but must be from 0 to 1"),

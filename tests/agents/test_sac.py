@@ -309,3 +309,13 @@ def test_what_cannot_be_run_is_refused_in_a_sentence(flags, sentence, capsys, tm
 
     assert run(SAC, SACConfig, [*flags, "--preset=none", f"--out={tmp_path}/run"]) == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("norm", ["layer", "group"])
+def test_norms_reach_the_parts_they_are_for(norm):
+    def normed(*flags):
+        learner = made(f"--norm={norm}", *flags)[1]
+        return {n for n, part in learner.parts.items() if part.select("norm")}
+
+    assert normed() == {"critic", "actor"}
+    assert normed("--norm-parts=critic") == {"critic"}

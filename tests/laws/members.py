@@ -75,7 +75,7 @@ def past(name: str, env: str) -> Path:
 
 
 def switched_on(method: str, name: str = "dqn", env: str = "toy:catch") -> list[str]:
-    """Flags that switch a method on: to fire every 7 updates, or with its first field at .1, at 3, or at another run."""
+    """Flags that switch a method on: firing every 7 updates, or with its first field at .1, at 3, or at another run."""
     kind = METHODS[method]
     switch = fields(kind)[0]
     flag = f"--{switch.name.replace('_', '-')}"

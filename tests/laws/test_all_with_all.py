@@ -106,7 +106,8 @@ def test_a_network_flag_that_is_set_changes_the_network_or_is_refused(name, env)
     shown, drawn = pictured(plain), weights(plain)
     for flags in ([f"--{k.replace('_', '-')}={v}"] for k, values in choices(net_config(name)).items() for v in values):
         made = taken(name, env, *flags)
-        same_value = str(getattr(AGENTS[name][1]().net, flags[0].partition("=")[0][2:].replace("-", "_"))) in flags[0]
+        field, _, value = flags[0][2:].partition("=")
+        same_value = str(getattr(AGENTS[name][1]().net, field.replace("-", "_"))) == value
         if made is not None and not same_value:
             assert pictured(made[1]) != shown or not same(weights(made[1]), drawn), flags
     assert not same(weights(taken(name, env, "--width=0.5")[1]), drawn)

@@ -85,3 +85,39 @@ def test_without_a_torso_the_head_reads_the_convolutions_or_the_observation():
 def test_padding_of_convolutions_is_refused_where_there_are_none():
     with pytest.raises(ValueError, match="padding same is for convolutions"):
         QNetwork((5,), 2, NetConfig(padding="same"))
+
+
+@pytest.mark.parametrize("head", ["linear", "dueling"])
+def test_atoms_are_an_axis_of_their_own(head):
+    net = QNetwork((5,), 2, SMALL, head, atoms=7)
+    assert net(normal(4, 5)).shape == (4, 2, 7)
+    assert [w.matrices[0].shape[0] for w in net.outputs()] == {"linear": [14], "dueling": [7, 14]}[head]
+
+
+def test_logits_of_an_action_are_neighbouring_rows():
+    head, x = LinearHead(8, 2, "torch", atoms=3), normal(4, 8)
+    torch.testing.assert_close(head(x)[:, 1], x @ head.value.weight[3:].T + head.value.bias[3:])
+
+
+def test_dueling_is_combined_on_logits_per_atom():
+    """V = (1, 2), A = (3, 4) and (5, 8): the means over actions are 4 and 6."""
+    head = DuelingHead(1, 2, "torch", atoms=2)
+    with torch.no_grad():
+        for p in head.parameters():
+            p.zero_()
+        head.value.bias.copy_(torch.tensor([1.0, 2.0]))
+        head.advantage.bias.copy_(torch.tensor([3.0, 4.0, 5.0, 8.0]))
+    assert head(torch.ones(1, 1)).tolist() == [[[1 + 3 - 4, 2 + 4 - 6], [1 + 5 - 4, 2 + 8 - 6]]]
+
+
+def test_dueling_with_atoms_does_not_see_a_constant_added_to_an_atoms_advantages():
+    head, x = DuelingHead(8, 3, "torch", atoms=4), normal(4, 8)
+    before = head(x)
+    with torch.no_grad():
+        head.advantage.bias.view(3, 4)[:, 2].add_(7)
+    torch.testing.assert_close(head(x), before)
+
+
+def test_float_images_are_taken_as_they_are():
+    net, obs = QNetwork((4, 44, 44), 3, SMALL), images()
+    torch.testing.assert_close(net(obs.float() / 255), net(obs))

@@ -178,7 +178,7 @@ def test_what_others_write_is_a_way_gone():
     scale = opt.state[twins[0]]["tuner"][0].sum().item()
     with torch.no_grad():
         twins[0] += 0.25
-    opt.resume(twins, torch.tensor(scale, dtype=torch.float64))
+        opt.resume(twins, torch.tensor(scale, dtype=torch.float64))
     moved = twins[0] - opt.state[twins[0]]["reference"]
     torch.testing.assert_close(opt.state[twins[0]]["way"], moved.detach() / (scale + START))
 

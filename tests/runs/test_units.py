@@ -1,10 +1,10 @@
-"""Counts, periods and durations: what is read, what is refused, and when a period comes round."""
+"""Counts, periods, conditions and durations: what is read, what is refused, and when a period comes round."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs.units import NEVER, Period, count, duration, period, spell
+from runs.units import NEVER, NOWHEN, Period, When, count, duration, period, spell, when
 
 
 @pytest.mark.parametrize(
@@ -157,3 +157,29 @@ def test_what_is_no_duration_is_refused_by_name(text):
     with pytest.raises(ValueError, match=r"is not a duration; write e.g. 90s, 30m, 2h or 1d") as refused:
         duration(text)
     assert repr(text) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "condition"),
+    [
+        ("dormant > 0.3", When("dormant", True, 0.3, 0.3)),
+        ("dormant>0.3 rearm .2", When("dormant", True, 0.3, 0.2)),
+        ("return/train < 20 rearm 30", When("return/train", False, 20, 30)),
+        ("never", NOWHEN),
+    ],
+)
+def test_a_condition_is_read_and_written(text, condition):
+    assert when(text) == condition
+    assert when(str(condition)) == condition
+    assert bool(condition) == (text != "never")
+
+
+@pytest.mark.parametrize("text", ["dormant", "dormant > x", "dormant = 3", "> 0.3", "dormant > 0.3 until 0.2", ""])
+def test_what_is_no_condition_says_how_one_is_written(text):
+    with pytest.raises(ValueError, match=r"write e\.g\. 'dormant > 0\.3'"):
+        when(text)
+
+
+def test_a_condition_that_would_never_be_armed_again_is_refused():
+    with pytest.raises(ValueError, match=r"rearm on the near side of 0\.3"):
+        when("dormant > 0.3 rearm 0.4")

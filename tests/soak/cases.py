@@ -6,11 +6,15 @@ something unfinished.
 """
 
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 FIRING = ("37:updates", "53", "71", "41:updates", "2:episodes")  # in turn: nothing fires in step with anything else
 TASKS = ("37:updates", "53", "1:tasks", "41:updates", "67")  # the same where tasks switch
+SPECIAL = {  # to have something to do within some hundred steps
+    "redo": ["--redo-batch", "32", "--redo-when", "probe/norm > 3 rearm 2.9"],
+}
 OPTRESET = {"dqn": "1:targets", "sac": "31:updates", "classifier": "31:updates"}  # only DQN's targets are hard copies
 DUE = "--save-every 40 --record-every 30 --probe-every 70 --probe-batch 16 --snapshot-every 110 --batch-size 8"
 PLAY = f"{DUE} --warmup 60 --replay-ratio 0.5 --eval-every 130 --eval-episodes 1"
@@ -50,7 +54,7 @@ class Case:
     @property
     def methods(self) -> dict[str, list[str]]:
         """{intervention: the flags that switch it on}."""
-        return switches(self.agent, TASKS if "--task-every" in self.flags else FIRING) if ALL in self.flags else {}
+        return switches(self.agent, tuple(flag for flag in self.flags if flag != ALL)) if ALL in self.flags else {}
 
     def line(self, out: Path) -> list[str]:
         """What stands behind `python`."""
@@ -112,28 +116,45 @@ def words(*flags: str) -> list[str]:
     return " ".join(flags).split()
 
 
-def switches(agent: str, firing: tuple[str, ...]) -> dict[str, list[str]]:
-    """A new file in interventions/ joins by itself."""
+@cache
+def switches(agent: str, flags: tuple[str, ...]) -> dict[str, list[str]]:
+    """Every intervention that bears this line and those before it. A new file in interventions/ joins by itself."""
     from interventions import methods  # torch, which the first process of the soak can do without
 
-    special = {
-        "optreset": ["--optreset-every", OPTRESET[agent]],
-        "redo": ["--redo-every", "29:updates", "--redo-batch", "32"],
-    }
-    rows = enumerate(methods().items())
-    return {name: special.get(name) or switch(method, firing[i % len(firing)]) for i, (name, method) in rows}
+    firing = TASKS if "--task-every" in flags else FIRING
+    chosen: dict[str, list[str]] = {}
+    for i, (name, method) in enumerate(methods().items()):
+        on = switch(name, method, agent, firing[i % len(firing)])
+        if on and borne(agent, [*flags, *(word for row in chosen.values() for word in row), *on]):
+            chosen[name] = on
+    return chosen
 
 
-def switch(method: Any, period: str) -> list[str]:
-    """An intervention's first field, as the flag that turns it on."""
+def switch(name: str, method: Any, agent: str, period: str) -> list[str]:
+    """An intervention's first field, as the flag that turns it on; [] for one that learns from another run."""
     from runs.units import Period
 
     first = fields(method)[0]
     flag = f"--{first.name.replace('_', '-')}"
-    if isinstance(first.default, Period):
-        return [flag, period]
-    if isinstance(first.default, bool):
-        return [flag]
-    if isinstance(first.default, int | float):
-        return [flag, "0.01" if isinstance(first.default, float) else "1"]
-    raise ValueError(f"{flag}: say in `switches` of tests/soak/cases.py how it is switched on")
+    default, more = first.default, method.needs.split() + SPECIAL.get(name, [])
+    if name == "optreset":
+        return [flag, OPTRESET[agent]]
+    if isinstance(default, str):
+        return []
+    if isinstance(default, bool):
+        return [flag, *more]
+    return [flag, period if isinstance(default, Period) else "0.01" if isinstance(default, float) else "3", *more]
+
+
+def borne(agent: str, line: list[str]) -> bool:
+    """Whether an agent can be built of it."""
+    from agents.build import build, problems
+    from agents.flags import BadInput, parse
+    from tests.laws.members import AGENTS
+
+    kind, config = AGENTS[agent]
+    try:
+        settings = parse(agent, config, line)
+        return not problems(settings) and bool(build(kind, settings))
+    except (BadInput, ValueError):
+        return False

@@ -21,7 +21,7 @@ JOINED = [
     for pattern, name in (
         (r"(agent/parts/\w+/(?:net|target))(?:/.*)?", r"\1"),
         (r"(agent/parts/\w+/opt)/[^/]+/(\w+)", r"\1/*/\2"),
-        (r"(agent/chain/\w+/state/[^/]+)/.*", r"\1"),
+        (r"(agent/chain/links/\w+/state/[^/]+)/.*", r"\1"),
         (r"(world/env/finished)/.*", r"\1"),
         (r"world/env/games/\d+/physics/(\w+)(?:/.*)?", r"world/env/games/*/physics/\1"),
         (r"world/env/games/\d+/(.*)", r"world/env/games/*/\1"),
@@ -31,7 +31,7 @@ JOINED = [
 CONSTANT = {
     "* agent/rng/init": "drawn from only while the agent is built",
     "* agent/clock/extra": "counts updates beyond the replay ratio, which no method here makes",
-    "* agent/chain/optreset/rng": "draws nothing",
+    "* agent/chain/links/optreset/rng": "draws nothing",
     "* world/env/finished": "emptied at each step, before any save",
     "* world/env/games/*/layers/*": "attributes of gymnasium's classes that nothing changes after their constructor",
     "* world/env/games/*/task/*": "attributes of dm_control's tasks, likewise",
@@ -45,7 +45,7 @@ CONSTANT = {
     "classifier agent/clock/episodes": "labelled data have none",
     "classifier agent/clock/targets": "it has no slow network",
     "classifier agent/synced": "it has no slow network",
-    "classifier agent/origin/*": "its warm-up is over before the first step",
+    "classifier agent/pace/*": "its warm-up is over before the first step, and nothing changes its ratio of 1",
 }
 # Entries that differ and change nothing that is compared.
 REDUNDANT = {

@@ -1,0 +1,34 @@
+"""Metrics summed over updates on the device; they leave it when they are recorded."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Tally:
+    """Sums of each metric over the updates since the last row, and the metrics of the last update."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+        self.latest: dict[str, Tensor] = {}
+
+    def add(self, metrics: dict[str, Tensor]) -> None:
+        self.latest = metrics
+        for name, value in metrics.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.count += 1
+
+    def means(self) -> dict[str, float]:
+        """Over the updates since the last call; {} if there were none."""
+        row = {name: float(total) / self.count for name, total in self.sums.items()}
+        self.sums, self.count = {}, 0
+        return row
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": [list(row) for row in self.sums.items()], "count": self.count}  # a tag is no key of a state
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        self.sums, self.count = {name: x.to(device) for name, x in state["sums"]}, state["count"]

@@ -1,0 +1,83 @@
+"""An agent as a method or a probe may see it (nets/part.py: Subject), drawing from a generator of the caller's own."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from gymnasium.spaces import Box
+from torch import Tensor
+
+from agents.teacher import read
+from nets.anatomy import Tape
+from nets.part import Loss, Part, Teacher, Weights
+from replay.batch import Batch
+from runs.rng import draw_seed
+
+if TYPE_CHECKING:
+    from agents.learner import Learner
+
+
+@dataclass
+class View:
+    """What interventions and probes know of an agent; nothing else of it is theirs."""
+
+    learner: "Learner"
+    rng: np.random.Generator
+    parts: Mapping[str, Part] = field(init=False)
+    clock: Mapping[str, int] = field(init=False)
+    acts: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parts, self.clock, self.acts = self.learner.parts, self.learner.clock, self.learner.acts
+
+    @property
+    def observation(self) -> Box:
+        return self.learner.spec.observation
+
+    @property
+    def ratio(self) -> float:
+        return float(self.learner.pace.ratio)
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        return self.learner.chain.metrics
+
+    def tape(self, part: str) -> Tape:
+        return self.learner.chain.tapes[part]
+
+    def run(self, part: str, batch: Batch, weights: Weights | None = None) -> Tensor:
+        return self.learner.run(part, batch, weights)
+
+    def losses(self, batch: Batch) -> Iterator[Loss]:
+        return self.learner.losses(batch, self.learner.generator(self.seed()))
+
+    def answer(self, batch: Batch, weights: Mapping[str, Weights] | None = None) -> Batch:
+        worn = weights or {}
+        nets = {n: part.wearing(worn[n]) if n in worn else part.net for n, part in self.parts.items()}
+        return self.learner.answer(batch, self.learner.generator(self.seed()), nets)
+
+    def seed(self) -> int:
+        return draw_seed(self.rng)
+
+    def batch(self, size: int = 0) -> Batch:
+        learner = self.learner
+        size = size or learner.learn.batch_size
+        return learner.place(learner.replay.peek(size, self.rng, learner.rl.n_step, learner.rl.gamma))
+
+    def extra_update(
+        self, losses: Callable[[Batch], Iterator[Loss]] | None = None, batch: Batch | None = None
+    ) -> None:
+        self.learner.extra_update(self.batch() if batch is None else batch, self.seed(), losses)
+
+    def pace(self, ratio: float) -> None:
+        self.learner.pace.change(ratio, self.clock)
+
+    def thin(self, keep: float) -> None:
+        self.learner.chain.leave(lambda: self.learner.thin(keep))
+
+    def teacher(self, path: str) -> Teacher:
+        teachers = self.learner.teachers
+        if path not in teachers:
+            teachers[path] = read(path, self.learner)
+        return teachers[path]

@@ -1,0 +1,103 @@
+"""Parseval regularisation (Chung et al. 2024, arXiv:2412.07224): the rows of every hidden matrix are kept orthogonal.
+
+lambda (64 / width)^2 ||W W^T - s I||_F^2, W out x in (a convolution out x rest) and width its units. s is the square of
+the gain of the orthogonal draw, sqrt(2). W^T W where there are more rows than columns: W W^T = s I is out of reach
+there; the authors' layers are square but the first, whose W W^T they take. The output layer is left alone. With ReLU a
+network of such matrices represents less: the authors restore scale by a learned factor behind each linear layer
+(MetaWorld), here --parseval-diagonal, one a unit.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+
+import torch
+from torch import Tensor, nn
+
+from interventions.base import Intervention, Reach, State
+from interventions.penalty import known
+from nets.anatomy import Network, Writer
+from nets.part import Loss, Make, Subject
+from replay.batch import Batch
+from runs.units import broken
+
+WIDTH = 64  # of the network for which the authors chose lambda
+
+
+@dataclass(frozen=True)
+class Parseval(Intervention):
+    """Parseval regularisation: hidden matrices near an orthogonal one (Chung et al. 2024)"""
+
+    reach = Reach.WEIGHT
+    touches = "gradients"
+    fires = "every update"
+
+    parseval_weight: float = 0.0
+    """lambda; 0 is off (Chung et al. 2024: 1e-3 on MetaWorld and grids, 1e-4 on CARL and the quadruped)"""
+    parseval_scale: float = 2.0
+    """s: the squared length of a row (Chung et al. 2024: the squared gain of the orthogonal draw, 2; Plasticine: 1)"""
+    parseval_diagonal: bool = False
+    """A learned factor for each unit behind every hidden matrix, born at 1 (Chung et al. 2024, their MetaWorld runs)"""
+
+    def refuse(self, subject: Subject) -> Iterator[str]:
+        rules = {
+            "parseval_weight": (0 <= self.parseval_weight < inf, "at least 0"),
+            "parseval_scale": (0 < self.parseval_scale < inf, "above 0"),
+        }
+        yield from broken(self, rules)
+        if not any(hidden(part.net) for part in subject.parts.values()):
+            yield "parseval_weight: no network has a hidden matrix; give it --hidden layers"
+
+    def on_build(self, part: str, make: Make) -> Make:
+        return scaled(make) if self.parseval_diagonal else make
+
+    def on_loss(self, state: State, subject: Subject, loss: Loss, batch: Batch) -> Tensor:
+        matrices = [writer.matrices[0] for writer in hidden(subject.parts[loss.part].net)]
+        if not matrices:
+            return loss.value
+        with torch.no_grad():
+            rows = [away(w, self.parseval_scale) for w in matrices]
+            value = self.parseval_weight * torch.stack([row[0] for row in rows]).sum()
+        return loss.value + known(value, self.parseval_weight, [row[1] for row in rows], matrices)
+
+
+def hidden(net: Network) -> list[Writer]:
+    """Every writer but those of the output and what is attached beside them."""
+    last = set(net.reading(net.outputs()))
+    return [writer for writer in net.writers().values() if writer not in last]
+
+
+def away(w: Tensor, s: float) -> tuple[Tensor, Tensor]:
+    """(64 / units)^2 ||W W^T - s I||^2 of the shorter side, [], and its gradient, 4 (64 / units)^2 (W W^T - s I) W."""
+    flat, factor = w.flatten(1), (WIDTH / len(w)) ** 2
+    tall = flat.shape[0] > flat.shape[1]
+    gram = flat.T @ flat if tall else flat @ flat.T
+    gram.diagonal().sub_(s)
+    slope = flat @ gram if tall else gram @ flat
+    return factor * gram.square().sum(), slope.mul_(4 * factor).view(w.shape)
+
+
+class Diagonal(nn.Module):
+    """A factor for each unit: [B, ..., U], or [B, U, H, W] behind a convolution."""
+
+    def __init__(self, units: int, images: bool) -> None:
+        super().__init__()
+        self.weight, self.images = nn.Parameter(torch.ones(units)), images
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (self.weight[:, None, None] if self.images else self.weight)
+
+
+def scaled(make: Make) -> Make:
+    """Networks with a diagonal behind each hidden writer, which is then among the writer's own parameters."""
+
+    def built() -> Network:
+        net = make()
+        for writer in hidden(net):
+            if writer.output_lens is not None:
+                raise ValueError("parseval_diagonal meets another change of the layers' outputs: leave one of them out")
+            w = writer.matrices[0]
+            writer.output_lens = Diagonal(len(w), w.dim() == 4)
+        return net
+
+    return built

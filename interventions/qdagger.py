@@ -1,0 +1,89 @@
+"""QDagger (Agarwal et al. 2022, arXiv:2206.01626): first learn from another run's replay, then imitate it ever less.
+
+L_TD + 3 lambda_t KL(softmax(Q_T / .1) || softmax(Q_S / .1)), the mean over a batch. Before the first online update
+--qdagger-updates extra updates are made on the teacher's own replay with lambda 1; the paper makes 1M, in 10 rounds of
+100k. Then lambda_t = max(1 - G_S / G_T, 0), exactly 0 from --qdagger-until agent steps on. G is human-normalised where
+the teacher recorded that (hns/eval), else the raw return, with lambda at most 1; G_S is our last evaluation, and
+lambda is 1 before the first. The paper's annealed learning rate is left out. n is the agent's: the paper has 3.
+
+The teacher is kept out of our checkpoints and compared as in kickstart.py. Nothing is saved within the offline phase:
+a run that is stopped there begins the phase again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf, isnan, nan
+
+from torch import Tensor
+
+from interventions.base import Intervention, Reach, State
+from interventions.imitation import called, examined, policy_gap, pupils
+from nets.part import Loss, Subject, Teacher
+from replay.batch import Batch
+from runs.units import Count, broken
+
+
+@dataclass(frozen=True)
+class QDagger(Intervention):
+    """QDagger: offline on another run's replay, then imitate it until as good (Agarwal et al. 2022)"""
+
+    reach = Reach.LEARNING
+    touches = "weights, optimizer, target by updates; the loss"
+    needs = "--qdagger-updates=3"
+
+    qdagger_from: str = ""
+    """Directory of the run that teaches; it needs evaluations of a return above 0 (Agarwal et al. 2022)"""
+    qdagger_updates: Count = 100_000
+    """Updates on the teacher's replay before the first online one (Agarwal et al. 2022: 1M)"""
+    qdagger_weight: float = 3.0
+    """Factor on lambda times the imitation (Agarwal et al. 2022: 3; CleanRL: 1)"""
+    qdagger_temperature: float = 0.1
+    """T of both policies (Agarwal et al. 2022: .1; CleanRL: 1)"""
+    qdagger_until: Count = 1_500_000
+    """Agent steps from which on lambda is 0 (Agarwal et al. 2022: 1.5M)"""
+
+    def refuse(self, subject: Subject) -> Iterator[str]:
+        rules = {
+            "qdagger_updates": (self.qdagger_updates >= 0, "at least 0"),
+            "qdagger_weight": (0 <= self.qdagger_weight < inf, "at least 0"),
+            "qdagger_temperature": (0 < self.qdagger_temperature < inf, "above 0"),
+        }
+        yield from broken(self, rules)
+        if not subject.acts:
+            yield "qdagger_from: labelled data have neither a replay nor returns; use --kickstart-from"
+            return
+        problems = list(examined(subject, "qdagger_from", self.qdagger_from))
+        yield from problems or self.unscored(subject.teacher(self.qdagger_from))
+
+    def unscored(self, teacher: Teacher) -> Iterator[str]:
+        if not teacher.score > 0:
+            found = "was never evaluated" if isnan(teacher.score) else f"has {teacher.tag} {teacher.score:g}"
+            yield f"qdagger_from: lambda needs a teacher's return above 0 and it {found}; use --kickstart-from"
+
+    def init(self, subject: Subject) -> State:
+        return {"digest": subject.teacher(self.qdagger_from).digest, "phase": "before"}
+
+    def before_update(self, state: State, subject: Subject, batch: Batch) -> Batch:
+        if state["phase"] == "before":
+            state["phase"] = "offline"
+            teacher = called(state, subject, self.qdagger_from)
+            for _ in range(self.qdagger_updates):
+                subject.extra_update(batch=teacher.batch(0, subject))
+            state["phase"] = "online"
+        return batch
+
+    def on_loss(self, state: State, subject: Subject, loss: Loss, batch: Batch) -> Tensor:
+        if loss.part not in pupils(subject):
+            return loss.value
+        teacher = called(state, subject, self.qdagger_from)
+        weight = self.qdagger_weight * (1.0 if state["phase"] == "offline" else self.share(subject, teacher))
+        if not weight:
+            return loss.value
+        return loss.value + weight * policy_gap(subject, loss.part, batch, teacher.weights, self.qdagger_temperature)
+
+    def share(self, subject: Subject, teacher: Teacher) -> float:
+        """lambda_t."""
+        if subject.clock["steps"] >= self.qdagger_until:
+            return 0.0
+        mine = subject.metrics.get(teacher.tag, nan)
+        return 1.0 if isnan(mine) else min(max(1 - mine / teacher.score, 0.0), 1.0)

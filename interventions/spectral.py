@@ -1,0 +1,121 @@
+"""Spectral regularisation (Lewandowski et al. 2025, arXiv:2406.06811): largest singular values are kept near 1.
+
+(sigma^k - 1)^2 for every matrix, the output layer's too; a convolution is out x rest. One power iteration an update
+follows sigma, from a vector u that is kept; v is W^T u, and gradients pass neither. A bias b is the matrix of one
+column whose norm should be 0: ||b||^2k; the survey has ||b||^k. A gain of a norm would be pulled to 0 by that rule, as
+in a re-implementation; ours is pulled to 1 by its largest entry.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from interventions.base import Intervention, Reach, State
+from interventions.penalty import known
+from nets.anatomy import Network
+from nets.part import Loss, Subject
+from replay.batch import Batch
+from runs.units import broken
+
+WARM = 20  # iterations for a matrix that is new; torch's own spectral_norm takes 15
+Term = tuple[Tensor, Tensor, Tensor]  # a parameter, its share of the penalty [], its gradient
+
+
+@dataclass(frozen=True)
+class Spectral(Intervention):
+    """Spectral regularisation: singular values no larger or smaller than 1 (Lewandowski et al. 2025)"""
+
+    reach = Reach.WEIGHT
+    touches = "gradients; keeps a vector for each matrix"
+    fires = "every update"
+
+    spectral_weight: float = 0.0
+    """Coefficient; 0 is off (Lewandowski et al. 2025: about 1e-4)"""
+    spectral_k: int = 2
+    """Exponent k of (sigma^k - 1)^2 (Lewandowski et al. 2025: 2; a re-implementation has 3)"""
+    spectral_bias: Literal["2k", "k", "off"] = "2k"
+    """Exponent of ||b||: 2k follows from the rule for matrices, k is the survey's form (ours: docs/algorithms.md)"""
+    spectral_gains: Literal["one", "off"] = "one"
+    """Gains g of norms: (max|g|^k - 1)^2, or left alone (ours: docs/algorithms.md)"""
+
+    def refuse(self, subject: Subject) -> Iterator[str]:
+        rules = {
+            "spectral_weight": (0 <= self.spectral_weight < inf, "at least 0"),
+            "spectral_k": (self.spectral_k > 0, "at least 1"),
+        }
+        yield from broken(self, rules)
+
+    def init(self, subject: Subject) -> State:
+        """{part: {writer: u [out]}}."""
+        rng = torch.Generator().manual_seed(subject.seed())
+        state: State = {}
+        for part, net in ((name, part.net) for name, part in subject.parts.items() if part.net.outputs()):
+            rows = {name: writer.matrices[0] for name, writer in net.writers().items()}
+            state[part] = {name: torch.randn(len(w), generator=rng).to(w.device) for name, w in rows.items()}
+            warm(net, state[part])
+        return state
+
+    def on_loss(self, state: State, subject: Subject, loss: Loss, batch: Batch) -> Tensor:
+        if loss.part not in state:
+            return loss.value
+        with torch.no_grad():
+            terms = list(self.terms(subject.parts[loss.part].net, state[loss.part]))
+            value = self.spectral_weight * torch.stack([term[1] for term in terms]).sum()
+        return loss.value + known(value, self.spectral_weight, [t[2] for t in terms], [t[0] for t in terms])
+
+    def terms(self, net: Network, vectors: dict[str, Tensor]) -> Iterator[Term]:
+        for name, writer in net.writers().items():
+            w = writer.matrices[0]
+            sigma, v = iterate(w, vectors[name])
+            value, slope = around_one(sigma, self.spectral_k)
+            yield w, value, torch.outer(slope * vectors[name], v).view(w.shape)
+            yield from self.biases(p for p in writer.parameters() if p.dim() == 1)
+        for norm in net.norms().values():
+            yield from self.biases(p for name, p in norm.named_parameters() if name == "bias")
+            if self.spectral_gains == "one" and isinstance(norm.weight, Tensor):
+                yield gain(norm.weight, self.spectral_k)
+
+    def biases(self, vectors: Iterator[Tensor]) -> Iterator[Term]:
+        power = {"2k": 2 * self.spectral_k, "k": self.spectral_k, "off": 0}[self.spectral_bias]
+        for b in vectors if power else ():
+            size = b.norm().clamp_min(1e-12)
+            yield b, size**power, power * size ** (power - 2) * b
+
+    def after_reset(self, state: State, subject: Subject, redrawn: Mapping[str, Collection[str]]) -> None:
+        for part in state:
+            if redrawn.get(part):
+                warm(subject.parts[part].net, state[part])
+
+
+def iterate(w: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """One power iteration; u: [out], in place -> sigma [] and v [rest]."""
+    flat = w.detach().flatten(1)
+    v = flat.T @ u
+    v = v / v.norm().clamp_min(1e-12)
+    image = flat @ v
+    sigma = image.norm()
+    u.copy_(image / sigma.clamp_min(1e-12))
+    return sigma, v
+
+
+def warm(net: Network, vectors: dict[str, Tensor]) -> None:
+    for name, writer in net.writers().items():
+        for _ in range(WARM):
+            iterate(writer.matrices[0], vectors[name])
+
+
+def around_one(sigma: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """(sigma^k - 1)^2 and its derivative."""
+    away = sigma**k - 1
+    return away.square(), 2 * k * away * sigma ** (k - 1)
+
+
+def gain(g: Tensor, k: int) -> Term:
+    """(max|g|^k - 1)^2: only the largest gain is pulled."""
+    size, at = g.detach().abs().max(0)
+    value, slope = around_one(size, k)
+    return g, value, torch.zeros_like(g).index_copy_(0, at[None], (slope * g.detach()[at].sign())[None])

@@ -1,0 +1,129 @@
+"""Law 6: the promises of the adaptive replay ratio (Ma et al. 2024)."""
+
+from contextlib import ExitStack
+
+import pytest
+import torch
+
+from interventions.adaptratio import AdaptRatio, active
+from nets.anatomy import record
+from runs.rng import stream
+from runs.units import period, when
+from tests.interventions.small import VECTORS, agent
+from tests.laws.members import taken
+
+CHECKED = AdaptRatio(adaptratio_every=period("50:episodes"))
+
+
+class Paced:
+    """A subject that notes what ratio it is set to."""
+
+    def __init__(self, ratio=0.5):
+        self.ratio, self.metrics, self.set = ratio, {}, []
+
+    def pace(self, ratio):
+        self.ratio = ratio
+        self.set.append(ratio)
+
+
+def checks(*fractions, method=CHECKED):
+    """The ratio after each check, of mean fractions of active units between them."""
+    subject, ratios = Paced(), []
+    state = method.init(subject)
+    for fraction in fractions:
+        state["active"], state["updates"] = torch.tensor(4 * fraction), 4
+        method.apply(state, subject)
+        ratios.append(subject.ratio)
+    return ratios
+
+
+def test_the_ratio_rises_once_the_active_units_have_settled_and_stays():
+    assert checks(0.5, 0.4, 0.45, 0.4505, 0.3) == [0.5, 0.5, 0.5, 2.0, 2.0]
+
+
+def test_a_first_check_has_nothing_to_be_compared_with():
+    assert checks(0.0) == [0.5]
+
+
+def test_the_gap_and_the_high_ratio_are_flags():
+    method = AdaptRatio(adaptratio_every=period("50:episodes"), adaptratio_gap=0.1, adaptratio_to=4.0)
+    assert checks(0.5, 0.41, method=method) == [0.5, 4.0]
+
+
+def test_a_check_without_an_update_says_nothing():
+    subject = Paced()
+    state = CHECKED.init(subject)
+    for _ in range(3):
+        CHECKED.apply(state, subject)
+    assert subject.set == []
+
+
+def test_the_fraction_of_active_units_by_hand():
+    """One layer of 96 * .25 = 24 units, half of them off for every state."""
+    learner = agent(VECTORS, updates=1)
+    part = learner.parts["q"]
+    (layer,) = part.net.layers()
+    with torch.no_grad():
+        layer.writer.bias.fill_(1e3)
+        layer.writer.bias[:12].fill_(-1e3)
+    with ExitStack() as stack:
+        learner.chain.tapes = {"q": stack.enter_context(record(part.net))}
+        subject = learner.view(stream(0, "adaptratio"))
+        subject.run("q", subject.batch(8))
+        assert active(subject).item() == 0.5
+
+
+def test_only_networks_with_a_slow_copy_are_watched():
+    learner = taken("sac", "toy:reach", "--adaptratio-every=7:updates")[1]
+    part = learner.parts["actor"]
+    with ExitStack() as stack:
+        learner.chain.tapes = {n: stack.enter_context(record(p.net)) for n, p in learner.parts.items()}
+        subject = learner.view(stream(0, "adaptratio"))
+        obs, action = torch.ones(2, learner.spec.observation.shape[0]), torch.ones(2, learner.actions)
+        learner.parts["critic"].net(obs, action)
+        before = active(subject)
+        part.net(obs)
+        assert torch.equal(active(subject), before)
+
+
+def test_a_recorded_number_raises_the_ratio_and_lowers_it_again_if_asked():
+    for back in (True, False):
+        flags = ["--adaptratio-when=dormant < 0.05 rearm 0.1", "--adaptratio-to=1.5"]
+        learner = agent(VECTORS, *flags, *(["--adaptratio-back"] if back else []), updates=1)
+        seen = []
+        for value in (0.3, 0.04, 0.08, 0.2, 0.01):
+            learner.chain.observe({"probe/dormant": value})
+            learner.chain.tick()
+            learner.chain.after_update()
+            seen.append(float(learner.view(stream(0, "test")).ratio))
+        assert seen == [0.5, 1.5, 1.5, 0.5 if back else 1.5, 1.5]
+
+
+def test_more_updates_are_owed_from_then_on_and_none_of_the_past():
+    learner = agent(VECTORS, "--adaptratio-when=dormant < 0.05", updates=3)
+    learner.chain.observe({"probe/dormant": 0.0})
+    learner.chain.tick()
+    before = learner.clock["updates"]
+    assert learner.owed() <= 0
+    learner.clock["steps"] += 10
+    assert learner.owed() == 20
+    assert learner.clock["updates"] == before
+
+
+@pytest.mark.parametrize(
+    ("name", "env", "flags"),
+    [
+        ("classifier", "labels:generated", ("--adaptratio-every=7:updates",)),
+        ("dqn", "toy:chain", ("--adaptratio-every=7:updates", "--adaptratio-to=0.5")),
+        ("dqn", "toy:chain", ("--adaptratio-every=7:updates", "--adaptratio-when=dormant < 0.05")),
+        ("dqn", "toy:chain", ("--adaptratio-every=7:updates", "--adaptratio-back")),
+        ("dqn", "toy:chain", ("--adaptratio-every=7:updates", "--hidden")),
+    ],
+)
+def test_what_cannot_be_is_refused(name, env, flags):
+    assert taken(name, env, *flags) is None
+
+
+def test_a_condition_is_no_period():
+    assert AdaptRatio(adaptratio_when=when("dormant < 0.05")).on
+    assert not AdaptRatio().on
