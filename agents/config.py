@@ -9,6 +9,7 @@ from envs.atari import AtariSettings
 from envs.streams import StreamSettings
 from nets.encoders import NetConfig
 from nets.optim import OptimConfig
+from probes import chosen
 from runs.units import NEVER, Count, Duration, Every, Period, broken
 
 
@@ -47,7 +48,13 @@ class RunConfig:
     eval_episodes: int = 10
     """Whole games per evaluation, with raw scores"""
     probe_every: Every = Period(10_000)
-    """Period of the probes (dormant units, norms) in agent steps"""
+    """Period of --probes in agent steps"""
+    probes: str = "cheap"
+    """cheap; mid: ranks, drift ... too; all; or names, e.g. dormant,norm (docs/algorithms.md lists them)"""
+    deep_every: Every = NEVER
+    """Period of --deep-probes in agent steps"""
+    deep_probes: str = "all"
+    """As --probes: what is too dear for --probe-every"""
     probe_batch: int = 512
     """Replay states per probe (ours: 512; fewer units are dead on more states)"""
     record_every: Every = Period(1_000)
@@ -58,15 +65,25 @@ class RunConfig:
             "seed": (self.seed >= 0, "at least 0"),
             **{k: (getattr(self, k) > 0, "at least 1") for k in ("steps", "eval_episodes", "probe_batch")},
         }
-        periods = ("save_every", "snapshot_every", "eval_every", "probe_every", "record_every")
+        periods = ("save_every", "snapshot_every", "eval_every", "probe_every", "deep_every", "record_every")
         rules |= {k: (getattr(self, k).unit == "steps", "in agent steps, e.g. 10k") for k in periods}
-        return broken(self, rules)
+        return broken(self, rules) + unknown(self.probes) + unknown(self.deep_probes)
+
+
+def unknown(probes: str) -> list[str]:
+    """What is wrong with a list of probes."""
+    try:
+        chosen(probes)
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 # On resume: these may change, --steps may grow, everything else is frozen (docs/reliability.md, section 2).
 FREE = {
     *("preset", "config", "root", "out", "device", "max_time", "save_every", "snapshot_every", "snapshot_optim"),
-    *("eval_every", "eval_episodes", "probe_every", "probe_batch", "record_every"),
+    *("eval_every", "eval_episodes", "probe_every", "probes", "deep_every", "deep_probes", "probe_batch"),
+    "record_every",
 }
 
 

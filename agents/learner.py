@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy, deepcopy
 from dataclasses import replace
 from fractions import Fraction
 from math import floor, isfinite
@@ -52,6 +53,7 @@ class Learner(ABC):
         self.rng = {name: stream(seed, name) for name in ("init", "act", "replay")}
         self.loss_rng = self.generator(draw_seed(stream(seed, "loss")))
         self.parts: dict[str, Part] = {}
+        self.shadowy = False  # whether its replay is another's
         self.synced = 0  # how often --target-every had come round at the last sync
         self.tally = Tally()
         self.teachers: dict[str, Teacher] = {}  # other runs that methods have asked for, by directory
@@ -136,6 +138,14 @@ class Learner(ABC):
         mine = self.parts[part]
         return self.output(part, batch, mine.net if weights is None else mine.wearing(weights))
 
+    def shadow(self) -> "Learner":
+        """An agent of copies that learns from the same replay, without interventions, and leaves no trace."""
+        twin = copy(self)
+        twin.parts, twin.clock, twin.pace = deepcopy(self.parts), dict(self.clock), deepcopy(self.pace)
+        twin.chain, twin.tally, twin.shadowy = Chain(), Tally(), True
+        twin.chain.start(twin.view, stream, twin.clock)
+        return twin
+
     def view(self, rng: np.random.Generator) -> View:
         return View(self, rng)
 
@@ -157,6 +167,8 @@ class Learner(ABC):
     def extra_update(self, batch: Batch, seed: int, losses: Callable[[Batch], Iterator[Loss]] | None) -> None:
         """An update beside the replay ratio: of these losses; or of the agent's own, hooks and targets included."""
         self.clock["extra"] += 1
+        if self.shadowy:
+            batch = batch._replace(index=batch.index[:0])  # its replay is another's, whose priorities stay
         if losses is not None:
             self.minibatch(batch, losses(batch), plain)
             return
@@ -175,7 +187,7 @@ class Learner(ABC):
         with self.chain.watching(self.parts):
             for loss in losses:
                 metrics |= self.step(loss, value(loss, batch), batch)
-                if loss.td is not None and len(batch.index):  # a teacher's batch lies in no replay of ours
+                if loss.td is not None and len(batch.index):  # none where the batch lies in no replay of ours
                     self.replay.reprioritize(batch.index, loss.td.detach())
         return metrics
 

@@ -1,6 +1,7 @@
 """A run in progress: what is measured, recorded and saved while an agent learns."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,7 +11,8 @@ import torch
 from agents.flags import Settings
 from agents.learner import Learner, NotFinite
 from agents.world import Row, World
-from probes import measurements
+from probes import chosen
+from probes.base import Memory, Probe
 from runs import directory, pack, snapshot
 from runs.checkpoint import Damaged, Loaded, Store
 from runs.fingerprint import differences, fingerprint
@@ -22,7 +24,7 @@ from runs.record import Recorder
 from runs.rng import stream
 from runs.signals import Stop
 
-MEASURED = ("eval", "probe", "snapshot", "record", "save")
+MEASURED = ("eval", "probe", "deep", "snapshot", "record", "save")
 
 
 class Session:
@@ -34,7 +36,8 @@ class Session:
         self.fingerprint = fingerprint(str(agent.device))
         self.store = Store(lock, self.fingerprint)
         self.table = Timetable({name: getattr(self.run, f"{name}_every") for name in MEASURED})
-        self.probes = measurements()
+        self.probes = {"probe": chosen(self.run.probes), "deep": chosen(self.run.deep_probes)}
+        self.memory: dict[str, Memory] = {}  # of each probe that keeps something
         self.exact, self.reason = True, ""
         loaded = self.store.load()
         self.load(loaded) if loaded else world.begin()
@@ -65,8 +68,9 @@ class Session:
         if self.table.due("eval", self.step) and not self.evaluate():
             self.table.put_off("eval")  # asked to stop: the resumed run begins with this evaluation
             return
-        if self.table.due("probe", self.step):
-            self.write(self.probe())
+        for kind, probes in self.probes.items():
+            if self.table.due(kind, self.step):
+                self.write(self.probe(probes))
         if self.table.due("snapshot", self.step):
             self.snap()
         if self.table.due("record", self.step):
@@ -98,12 +102,19 @@ class Session:
             self.write(row)
         return row is not None
 
-    def probe(self) -> dict[str, float]:
-        """Every measurement on one batch; reads only, draws from a stream of this step."""
-        subject = self.agent.view(stream(self.run.seed, "probe", self.step))
-        batch = subject.batch(self.run.probe_batch)
-        rows = {name: probe.measure(subject, batch) for name, probe in self.probes.items()}
-        return {f"probe/{name}/{tag}".rstrip("/"): x for name, row in rows.items() for tag, x in row.items()}
+    def probe(self, probes: Mapping[str, Probe]) -> Row:
+        """Measurements on one batch; they read only, and each draws from a stream of its own at this step."""
+        row: Row = {}
+        batch = self.agent.view(stream(self.run.seed, "probe", self.step)).batch(self.run.probe_batch)
+        for name, probe in probes.items():
+            subject, memory = (
+                self.agent.view(stream(self.run.seed, "probe", name, self.step)),
+                self.memory.get(name, {}),
+            )
+            row |= {f"probe/{name}/{tag}".rstrip("/"): x for tag, x in probe.measure(subject, batch, memory).items()}
+            if memory:
+                self.memory[name] = memory
+        return row
 
     def snap(self) -> None:
         """Keep what later probes need of this step."""
@@ -127,6 +138,7 @@ class Session:
             "agent": self.agent.state_dict(),
             "world": self.world.state_dict(),
             "table": self.table.state_dict(),
+            "probes": self.memory,
         }
 
     def save(self) -> None:
@@ -151,6 +163,7 @@ class Session:
             for name, log in self.agent.replay.logs().items():
                 loaded.restore(name, log)
             self.world.load_state_dict(state["world"])
+            self.memory = state["probes"]
         except (KeyError, TypeError, ValueError) as error:
             raise Damaged(f"{self.path} holds the checkpoint of another agent or version: {error}") from error
         if pack.digest({**self.state_dict(), "table": state["table"]}) != loaded.digest:

@@ -65,10 +65,11 @@ class View:
         size = size or learner.learn.batch_size
         return learner.place(learner.replay.peek(size, self.rng, learner.rl.n_step, learner.rl.gamma))
 
-    def extra_update(
-        self, losses: Callable[[Batch], Iterator[Loss]] | None = None, batch: Batch | None = None
-    ) -> None:
+    def extra_update(self, losses: Callable[[Batch], Iterator[Loss]] | None = None, batch: Batch | None = None) -> None:
         self.learner.extra_update(self.batch() if batch is None else batch, self.seed(), losses)
+
+    def shadow(self) -> "View":
+        return View(self.learner.shadow(), self.rng)
 
     def pace(self, ratio: float) -> None:
         self.learner.pace.change(ratio, self.clock)

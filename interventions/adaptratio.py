@@ -28,7 +28,8 @@ class AdaptRatio(Intervention):
     watches = True
 
     adaptratio_every: Every = NEVER
-    """How often the active units are compared with those of the last check, e.g. 50:episodes (Ma et al. 2024)"""
+    """How often the active units of the updates since the last check are compared with those before it, e.g.
+    50:episodes (Ma et al. 2024)"""
     adaptratio_when: Condition = NOWHEN
     """Instead: the ratio rises when a recorded number crosses a level, e.g. "dormant < 0.05" (ours: algorithms.md)"""
     adaptratio_to: float = 2.0

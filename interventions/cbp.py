@@ -44,9 +44,10 @@ class CBP(Intervention):
     cbp_rate: float = 0.0
     """Fraction of the mature units that is replaced per update: rho (Dohare et al. 2024: 1e-4)"""
     cbp_maturity: Count = 10_000
-    """Updates for which a newborn unit is spared (Dohare et al. 2024: 10k in reinforcement, 100 in supervised learning)"""
+    """Updates for which a newborn unit is spared (Dohare et al. 2024: 10k in RL, 100 in supervised learning)"""
     cbp_utility: Utility = "contribution"
-    """|h| times outgoing weights (Dohare et al. 2024, in RL); zero_: |h - mean h|; adaptable_: over incoming ones, too"""
+    """|h| times outgoing weights (Dohare et al. 2024, in RL); zero_: |h - mean h| times them; adaptable_: that over
+    incoming weights (in supervised learning)"""
     cbp_decay: float = 0.99
     """Decay per update of the running utility and of the mean activation: eta (Dohare et al. 2024: .99)"""
     cbp_init: Literal["fresh", "kaiming"] = "fresh"
@@ -153,7 +154,7 @@ def grow(row: Row, rate: float, maturity: int) -> None:
 
 def due(row: Row, maturity: int, decay: float) -> Tensor:
     """The least useful mature units, as many as are owed in whole, [K]; the fraction stays owed."""
-    mature = (row["age"] > maturity).nonzero()[:, 0]
+    mature: Tensor = (row["age"] > maturity).nonzero()[:, 0]
     count = min(int(row["owed"]), len(mature))
     row["owed"] -= count
     worth = (row["utility"] / lived(row, decay))[mature]
@@ -162,7 +163,8 @@ def due(row: Row, maturity: int, decay: float) -> Tensor:
 
 def lived(row: Row, decay: float) -> Tensor:
     """What a running mean that began at 0 has to be divided by, [U]; 1 for who has not lived."""
-    return torch.where(row["age"] > 0, 1 - decay ** row["age"], 1.0)
+    age: Tensor = row["age"]
+    return torch.where(age > 0, 1 - decay**age, 1.0)
 
 
 def place(edge: Edge, layer: Layer) -> int:

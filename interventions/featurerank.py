@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from interventions.base import Intervention, Reach, State
-from interventions.penalty import featured, featureless, known
+from interventions.penalty import featured, featureless, known, scaled
 from nets.part import Loss, Subject
 from replay.batch import Batch
 from runs.units import broken
@@ -44,7 +44,8 @@ class FeatureRank(Intervention):
         features = subject.tape(loss.part).features  # [K, B, D]
         with torch.no_grad():
             gap, slope = spread(features)
-        return loss.value + known(self.featurerank_weight * gap, self.featurerank_weight, [slope], [features])
+        alpha = self.featurerank_weight
+        return loss.value + known(alpha * gap, scaled([slope], alpha), [features])
 
 
 def spread(phi: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from interventions.base import Intervention, Reach, State
-from interventions.penalty import known, square
+from interventions.penalty import known, scaled, square
 from nets.part import Loss, Subject
 from replay.batch import Batch
 from runs.units import broken
@@ -56,7 +56,7 @@ class L2Init(Intervention):
         with torch.no_grad():
             away = list(torch._foreach_sub(list[Tensor](live), list[Tensor](first.values())))
             value = weight * square(away)
-        return loss.value + known(value, 2 * weight, away, live)
+        return loss.value + known(value, scaled(away, 2 * weight), live)
 
     @torch.no_grad()
     def after_reset(self, state: State, subject: Subject, redrawn: Mapping[str, Collection[str]]) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from interventions.base import Intervention, Reach, State
-from interventions.penalty import known
+from interventions.penalty import known, scaled
 from nets.anatomy import Network, Writer
 from nets.part import Loss, Make, Subject
 from replay.batch import Batch
@@ -49,7 +49,7 @@ class Parseval(Intervention):
             yield "parseval_weight: no network has a hidden matrix; give it --hidden layers"
 
     def on_build(self, part: str, make: Make) -> Make:
-        return scaled(make) if self.parseval_diagonal else make
+        return lengthened(make) if self.parseval_diagonal else make
 
     def on_loss(self, state: State, subject: Subject, loss: Loss, batch: Batch) -> Tensor:
         matrices = [writer.matrices[0] for writer in hidden(subject.parts[loss.part].net)]
@@ -58,7 +58,7 @@ class Parseval(Intervention):
         with torch.no_grad():
             rows = [away(w, self.parseval_scale) for w in matrices]
             value = self.parseval_weight * torch.stack([row[0] for row in rows]).sum()
-        return loss.value + known(value, self.parseval_weight, [row[1] for row in rows], matrices)
+        return loss.value + known(value, scaled([row[1] for row in rows], self.parseval_weight), matrices)
 
 
 def hidden(net: Network) -> list[Writer]:
@@ -88,7 +88,7 @@ class Diagonal(nn.Module):
         return x * (self.weight[:, None, None] if self.images else self.weight)
 
 
-def scaled(make: Make) -> Make:
+def lengthened(make: Make) -> Make:
     """Networks with a diagonal behind each hidden writer, which is then among the writer's own parameters."""
 
     def built() -> Network:

@@ -1,7 +1,7 @@
 """What the penalties have in common (Kumar et al. 2023, arXiv:2308.11958, and others): a gradient that is written down
 instead of derived, the parts that have features, and weights that are kept."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,23 +10,38 @@ from torch import Tensor
 from nets.anatomy import Network
 from nets.part import Part, Subject
 
+Slopes = Callable[[Tensor], Sequence[Tensor]]
+
 
 class Known(torch.autograd.Function):
-    """A number whose derivative by `inputs` is factor times slopes."""
+    """A number whose derivatives are written down."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, factor: float, slopes: list[Tensor], *inputs: Tensor) -> Tensor:
-        ctx.factor, ctx.slopes = factor, slopes
+    def forward(ctx: Any, value: Tensor, slopes: Slopes, *inputs: Tensor) -> Tensor:
+        ctx.slopes = slopes
         return value.clone()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        return None, None, None, *torch._foreach_mul(ctx.slopes, ctx.factor * grads[0])
+        slopes, ctx.slopes = ctx.slopes, None  # its memory may be used up: as elsewhere, a graph goes backward once
+        if slopes is None:
+            raise RuntimeError("a penalty's graph goes backward once; do without retain_graph")
+        return None, None, *slopes(grads[0])
 
 
-def known(value: Tensor, factor: float, slopes: list[Tensor], inputs: Sequence[Tensor]) -> Tensor:
-    """value: [], with d value / d inputs[i] = factor * slopes[i]: fewer passes over the parameters than autograd's."""
-    return Known.apply(value, factor, slopes, *inputs)  # type: ignore[no-any-return, no-untyped-call]
+def known(value: Tensor, slopes: Slopes, inputs: Sequence[Tensor]) -> Tensor:
+    """value: [], and g -> g * d value / d input for each input: fewer passes over the parameters than autograd's."""
+    return Known.apply(value, slopes, *inputs)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def scaled(tensors: Sequence[Tensor], factor: float) -> Slopes:
+    """Slopes that are factor times these tensors, whose memory they take."""
+
+    def slopes(grad: Tensor) -> Sequence[Tensor]:
+        torch._foreach_mul_(list(tensors), factor * grad)
+        return tensors
+
+    return slopes
 
 
 def square(tensors: list[Tensor]) -> Tensor:

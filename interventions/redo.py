@@ -3,8 +3,8 @@
 The paper scores 64 states; we score --redo-batch 256: a unit silent on 64 states need not be silent on 256.
 The outputs are unchanged only at tau 0 and without a norm, which couples the units of a layer; behind one a unit is
 hardly ever dormant, and ReGraMa is the better choice. With leaky ReLU and tanh |h| does not measure saturation; a unit
-of CReLU is dormant when both halves are. The slow network follows at its next sync. The step count of Adam is one number
-for a whole tensor and is kept by default.
+of CReLU is dormant when both halves are. The slow network follows at its next sync. The step count of Adam, one number
+for a whole tensor, is kept by default.
 """
 
 from collections.abc import Iterator

@@ -5,8 +5,8 @@ threshold of its own, which follows the (1 - eta)-quantile of the gaps between i
 threshold falls to that quantile if that is lower, and else grows by --snr-expansion. A gap that a reset cuts off counts
 as long as it was, as in the authors' code: without it the quantile could only fall. Where a unit closed no gap, the
 threshold stays (the code divides 0 by 0). The code's least threshold of 100 samples is ours of one batch.
-Gaps are counted in silent batches, and their histogram is exact up to 32 of them; beyond, a bin is 1/16 of an octave, so
-that a threshold is at most 1/16 too long. That takes 271 counts a unit up to a million samples, .7 MB for the Nature
+Gaps are counted in silent batches, and their histogram is exact up to 32 of them; beyond, a bin is 1/16 of an octave,
+so that a threshold is at most 1/16 too long. That takes 271 counts a unit up to a million samples, .7 MB for the Nature
 CNN; exact ones would take 84 MB.
 A channel fires if it is positive anywhere, a unit of CReLU or Fourier features if one of its copies is; so behind those
 and tanh hardly any unit is silent. Behind a norm, resetting a unit moves the others of its layer. Moments become zero,
@@ -124,7 +124,7 @@ def longest(place: int) -> int:
 
 def fired(act: Tensor, units: int) -> Tensor:
     """Whether each unit is positive anywhere, [B, U*copies, *space] -> [U]."""
-    return (act.amax((0, *range(2, act.ndim))) > 0).view(-1, units).any(0)
+    return act.amax((0, *range(2, act.ndim))).view(-1, units).amax(0) > 0
 
 
 def observe(row: Row, fired: Tensor, batch: int) -> None:
@@ -143,7 +143,7 @@ def close(row: Row, which: Tensor) -> None:
 
 def overdue(row: Row) -> Tensor:
     """The units whose age has reached their threshold, [K]; they are newborn from here on."""
-    which = row["age"] >= row["limit"]
+    which: Tensor = row["age"] >= row["limit"]
     units = which.nonzero()[:, 0]
     if len(units):
         close(row, which)

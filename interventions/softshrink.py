@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from interventions.base import Intervention, Reach, State
+from interventions.base import Intervention, Reach, Report, State
 from nets.part import Part, Subject
 from runs.units import Count, broken
 
@@ -61,15 +61,20 @@ class SoftShrink(Intervention):
         return {"first": first, "updates": 0}
 
     @torch.no_grad()
-    def after_update(self, state: State, subject: Subject) -> None:
+    def after_update(self, state: State, subject: Subject) -> Report:
+        """shrunk: updates at which it did something."""
         for name, first in state["first"].items():
             live = dict(subject.parts[name].net.named_parameters())
             # theta + rate (theta_0 - theta), not lambda theta + p theta_0, whose two roundings are as large as 1e-6.
             torch._foreach_lerp_([live[path] for path in first], list[Tensor](first.values()), self.softshrink_rate)
+        if self.softshrink_toward == "init":
+            return {"shrunk": 1.0}
         state["updates"] += 1
-        if self.softshrink_toward == "fresh" and state["updates"] >= self.softshrink_interval:
-            self.perturb(subject, state["updates"])
-            state["updates"] = 0
+        if state["updates"] < self.softshrink_interval:
+            return {}
+        self.perturb(subject, state["updates"])
+        state["updates"] = 0
+        return {"shrunk": 1.0}
 
     def perturb(self, subject: Subject, updates: int) -> None:
         """What so many updates would have done, at once."""

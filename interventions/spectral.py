@@ -6,8 +6,9 @@ column whose norm should be 0: ||b||^2k; the survey has ||b||^k. A gain of a nor
 in a re-implementation; ours is pulled to 1 by its largest entry.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Literal
 
@@ -22,7 +23,8 @@ from replay.batch import Batch
 from runs.units import broken
 
 WARM = 20  # iterations for a matrix that is new; torch's own spectral_norm takes 15
-Term = tuple[Tensor, Tensor, Tensor]  # a parameter, its share of the penalty [], its gradient
+Slope = Callable[[Tensor], Tensor]
+Term = tuple[Tensor, Tensor, Slope]  # a parameter, its share of the penalty [], g -> g times its gradient
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,12 @@ class Spectral(Intervention):
         with torch.no_grad():
             terms = list(self.terms(subject.parts[loss.part].net, state[loss.part]))
             value = self.spectral_weight * torch.stack([term[1] for term in terms]).sum()
-        return loss.value + known(value, self.spectral_weight, [t[2] for t in terms], [t[0] for t in terms])
+        slopes = lambda grad: [term[2](self.spectral_weight * grad) for term in terms]
+        return loss.value + known(value, slopes, [term[0] for term in terms])
 
     def terms(self, net: Network, vectors: dict[str, Tensor]) -> Iterator[Term]:
         for name, writer in net.writers().items():
-            w = writer.matrices[0]
-            sigma, v = iterate(w, vectors[name])
-            value, slope = around_one(sigma, self.spectral_k)
-            yield w, value, torch.outer(slope * vectors[name], v).view(w.shape)
+            yield largest(writer.matrices[0], vectors[name], self.spectral_k)
             yield from self.biases(p for p in writer.parameters() if p.dim() == 1)
         for norm in net.norms().values():
             yield from self.biases(p for name, p in norm.named_parameters() if name == "bias")
@@ -83,7 +83,7 @@ class Spectral(Intervention):
         power = {"2k": 2 * self.spectral_k, "k": self.spectral_k, "off": 0}[self.spectral_bias]
         for b in vectors if power else ():
             size = b.norm().clamp_min(1e-12)
-            yield b, size**power, power * size ** (power - 2) * b
+            yield b, size**power, partial(torch.mul, power * size ** (power - 2) * b)
 
     def after_reset(self, state: State, subject: Subject, redrawn: Mapping[str, Collection[str]]) -> None:
         for part in state:
@@ -108,6 +108,14 @@ def warm(net: Network, vectors: dict[str, Tensor]) -> None:
             iterate(writer.matrices[0], vectors[name])
 
 
+def largest(w: Tensor, u: Tensor, k: int) -> Term:
+    """(sigma^k - 1)^2 of a matrix; d sigma / d W = u v^T."""
+    sigma, v = iterate(w, u)
+    value, slope = around_one(sigma, k)
+    left = slope * u
+    return w, value, lambda grad: torch.outer(grad * left, v).view(w.shape)
+
+
 def around_one(sigma: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """(sigma^k - 1)^2 and its derivative."""
     away = sigma**k - 1
@@ -118,4 +126,5 @@ def gain(g: Tensor, k: int) -> Term:
     """(max|g|^k - 1)^2: only the largest gain is pulled."""
     size, at = g.detach().abs().max(0)
     value, slope = around_one(size, k)
-    return g, value, torch.zeros_like(g).index_copy_(0, at[None], (slope * g.detach()[at].sign())[None])
+    pull = torch.zeros_like(g).index_copy_(0, at[None], (slope * g.detach()[at].sign())[None])
+    return g, value, partial(torch.mul, pull)

@@ -34,9 +34,7 @@ def born(part: Part, seed: int) -> dict[str, Layer]:
     return {layer.name: layer for layer in part.fresh(seed).layers()}
 
 
-def recycle(
-    part: Part, units: Mapping[str, Tensor], seed: int, restart: bool = False, outgoing: float = 0.0
-) -> None:
+def recycle(part: Part, units: Mapping[str, Tensor], seed: int, restart: bool = False, outgoing: float = 0.0) -> None:
     """{layer: units [K]}: reborn from the draw of this seed. restart: Adam's step count of every tensor touched, too.
     outgoing: outgoing weights are this times the draw's."""
     if any(which.numel() for which in units.values()):

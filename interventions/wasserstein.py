@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from interventions.base import Intervention, Reach, State
-from interventions.penalty import known
+from interventions.penalty import known, scaled
 from nets.part import Loss, Part, Subject
 from replay.batch import Batch
 from runs.units import broken
@@ -68,7 +68,7 @@ class Wasserstein(Intervention):
                 squares = squares / torch.tensor(sizes, device=squares.device)
                 torch._foreach_div_(away, sizes)
             value = self.wasserstein_weight * squares.sum()
-        return loss.value + known(value, 2 * self.wasserstein_weight, away, list(live.values()))
+        return loss.value + known(value, scaled(away, 2 * self.wasserstein_weight), list(live.values()))
 
     def after_reset(self, state: State, subject: Subject, redrawn: Mapping[str, Collection[str]]) -> None:
         for part in state if self.wasserstein_reset == "move" else ():

@@ -37,7 +37,6 @@ class OptimConfig:
     """On matrices and kernels only, never on biases or norms (BBF's rule, arXiv:2305.19452)"""
     clip: float = 0.0
     """Global gradient norm of each part is clipped to this; 0 for never (Dopamine and CleanRL do not clip)"""
-
     clip_update: float = 0.0
     """A tensor's step is divided by its RMS of g / sqrt(v) over this, if above 1: 1 is StableAdamW (arXiv:2304.13013);
     0 for never"""
@@ -64,12 +63,10 @@ class OptimConfig:
         wrong = []
         if self.adam_step == "elements" and self.optimizer not in ("adam", "adamw"):
             wrong.append(
-                f"adam_step is elements, but optimizer {self.optimizer} is not adam or adamw; leave it at tensor"
+                f"adam_step elements is of adam and adamw, but optimizer is {self.optimizer}; leave it at tensor"
             )
         if self.clip_update and (self.optimizer not in ("adam", "adamw") or self.adam_step == "tensor"):
-            wrong.append(
-                "clip_update needs --adam-step elements and --optimizer adamw or adam; torch's kernels lack it"
-            )
+            wrong.append("clip_update needs --optimizer adamw or adam and --adam-step elements")
         if "upgd" not in self.optimizer:
             usual = OptimConfig()
             odd = [name for name in ("upgd_decay", "upgd_noise") if getattr(self, name) != getattr(usual, name)]

@@ -273,6 +273,10 @@ class Subject(Protocol):
         losses; or of the agent's own, with every hook, and its targets follow as if steps had passed."""
         ...
 
+    def shadow(self) -> "Subject":
+        """The same agent with copies of its parts, to be trained and thrown away; no hook of an intervention is called."""
+        ...
+
     def pace(self, ratio: float) -> None:
         """Change the replay ratio from here on."""
         ...

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nets.anatomy import dormancy, record, score
 from nets.part import Subject
-from probes.base import Probe
+from probes.base import Memory, Probe, parts_of
 from replay.batch import Batch
 
 TAU = 0.025  # the phenomenon's mild threshold in Sokar et al.'s tables; ReDo's own is --redo-tau
@@ -20,14 +20,13 @@ class Dormant(Probe):
     """Fractions of units: pooled over all layers, mean of the layers' fractions, and per layer."""
 
     @torch.no_grad()
-    def measure(self, subject: Subject, batch: Batch) -> dict[str, float]:
+    def measure(self, subject: Subject, batch: Batch, memory: Memory) -> dict[str, float]:
         row: dict[str, float] = {}
         sizes: dict[str, Tensor] = {}
-        for name, part in subject.parts.items():
+        for prefix, name, part in parts_of(subject):
             layers = part.net.layers()
             with record(part.net) as tape:
                 subject.run(name, batch)
-            prefix = f"{name}." if len(subject.parts) > 1 else ""
             # A bias of -inf makes a unit that is 0 everywhere: a spoilt weight anywhere spoils every layer's number.
             fine = torch.stack([p.isfinite().all() for p in part.net.parameters()]).all()
             size = {x.name: score(tape.acts[x.name], x.units) for x in layers}

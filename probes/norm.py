@@ -3,7 +3,7 @@
 import torch
 
 from nets.part import Subject
-from probes.base import Probe
+from probes.base import Memory, Probe, parts_of
 from replay.batch import Batch
 
 
@@ -11,11 +11,10 @@ class Norm(Probe):
     """||theta||_2 in all, and of each weight matrix or kernel (biases and gains count only in the total)."""
 
     @torch.no_grad()
-    def measure(self, subject: Subject, batch: Batch) -> dict[str, float]:
+    def measure(self, subject: Subject, batch: Batch, memory: Memory) -> dict[str, float]:
         row: dict[str, float] = {}
         total = torch.zeros((), dtype=torch.float64)
-        for name, part in subject.parts.items():
-            prefix = f"{name}." if len(subject.parts) > 1 else ""
+        for prefix, _, part in parts_of(subject):
             for path, p in part.net.named_parameters():
                 square = p.double().square().sum().cpu()
                 total += square

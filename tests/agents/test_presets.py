@@ -5,7 +5,7 @@ import pytest
 from agents.build import build, problems
 from agents.classifier import Classifier, ClassifierConfig
 from agents.dqn import DQNConfig
-from agents.flags import flatten, parse
+from agents.flags import parse
 from agents.sac import SACConfig
 
 DOPAMINE = {
@@ -44,15 +44,15 @@ COLUMNS = {
     "atari100k": DOPAMINE
     | {"steps": 100_000, "loss": "huber", "padding": "same", "double": True, "head": "dueling", "replay_ratio": 1.0}
     | {"warmup": 1_600, "n_step": 10, "target_every": "1:updates", "lr": 1e-4, "epsilon_decay": 5_000}
-    | {"sticky": 0.0, "noops": 30, "life_loss": True, "eval_episodes": 100, "eval_every": "100k"},
+    | {"sticky": 0.0, "noops": 30, "life_loss": True, "eval_episodes": 100, "eval_every": "100k"}
+    | {"augment_by": "both", "augment_pad": 4, "augment_scale": 0.05},
 }
 
 
 @pytest.mark.parametrize("preset", COLUMNS)
 def test_a_preset_is_its_column(preset):
     settings = parse("dqn", DQNConfig, ["--env=Pong", f"--preset={preset}"])
-    flat = dict(flatten(settings.run)) | dict(flatten(settings.game)) | dict(flatten(settings.config))
-    assert {key: flat[key] for key in COLUMNS[preset]} == COLUMNS[preset]
+    assert {key: settings.flat[key] for key in COLUMNS[preset]} == COLUMNS[preset]
     assert settings.active == (["augment"] if preset == "atari100k" else [])
 
 

@@ -7,7 +7,7 @@ from interventions.cbp import CBP, due, grow, newborn, outgoing
 from interventions.surgery import born
 from nets.layers import Block, Linear
 from runs.rng import stream
-from tests.interventions.small import IMAGES, VECTORS, agent, moments, named, outputs, states
+from tests.interventions.small import IMAGES, VECTORS, agent, moments, outputs, states
 from tests.laws.members import learn, taken
 
 ELEMENTS = "--adam-step=elements"

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from interventions.surgery import born, chosen, recycle, reborn
+from interventions.surgery import born, chosen, reborn, recycle
 from nets.encoders import NetConfig, mlp
 from tests.interventions.small import agent, moments, named
-from tests.laws.members import learn, taken
+from tests.laws.members import METHODS, learn, taken
 from tests.nets.nudge import Headed, part
 
 
@@ -120,8 +120,6 @@ def test_a_layer_is_reborn_when_its_writer_was_redrawn():
 
 @pytest.mark.parametrize("method", ["redo", "regrama", "cbp", "snr"])
 def test_a_network_without_hidden_units_is_refused_with_a_sentence(method):
-    from tests.laws.members import METHODS
-
     learner = agent("toy:chain", updates=1)
     kind = METHODS[method](**{f"{method}_groups": "head"})
     assert any(f"{method}_groups 'head'" in sentence for sentence in kind.refuse(learner.view(None)))

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from nets.optim import SHARED
 from nets.part import Part
 from tests.laws.members import AGENTS, METHODS, choices, home, homes, learn, taken, variants
 
@@ -22,7 +23,7 @@ def identities(part: Part) -> list[int]:
 def assert_same_layout(part: Part) -> None:
     """Fused Adam pairs parameter, gradient and moments by memory order (docs/design.md, Layout)."""
     for name, p in part.net.named_parameters():
-        slots = {s: x for s, x in part.opt.state[p].items() if s != "step"}
+        slots = {s: x for s, x in part.opt.state[p].items() if s not in SHARED}
         grads = {} if p.grad is None else {"grad": p.grad}
         for slot, x in {**slots, **grads}.items():
             assert x.stride() == p.stride(), f"{name}: {slot} has strides {x.stride()}, the parameter {p.stride()}"

@@ -15,11 +15,13 @@ PROBES = measurements()
 @pytest.mark.parametrize(("name", "env"), [(a, e) for a in AGENTS for e in homes(a)])
 def test_a_run_with_probes_equals_the_run_without(name, env, tmp_path):
     without, plain = trained(name, tmp_path / "without", env, 120)
-    with_all, rows = trained(name, tmp_path / "with", env, 120, "--probe-every=10", "--snapshot-every=30")
-    assert sum(any(k.startswith("probe/") for k in row) for row in rows) == 12
+    deep = ("--probe-every=10", "--probes=mid", "--deep-every=40", "--deep-probes=all", "--snapshot-every=30")
+    with_all, rows = trained(name, tmp_path / "with", env, 120, *deep)
+    assert sum(any(k.startswith("probe/") for k in row) for row in rows) == 12 + 3
     assert [r for r in rows if not any(k.startswith("probe/") for k in r)] == plain
     for state in (without, with_all):
         state.pop("table")
+        state.pop("probes")
     assert same(without, with_all)
 
 
@@ -33,7 +35,7 @@ def test_a_probe_leaves_everything_alone_and_repeats_itself(name, env, probe):
     reads = []
     for _ in range(2):
         subject = agent.view(stream(0, "probe", 1))
-        reads.append(PROBES[probe].measure(subject, subject.batch(64)))
+        reads.append(PROBES[probe].measure(subject, subject.batch(64), {}))
     assert reads[0] == reads[1]
     assert all(isinstance(x, float) and not math.isnan(x) for x in reads[0].values())
     assert same(before, agent.state_dict())
@@ -49,4 +51,4 @@ def test_a_poisoned_network_never_reads_healthy(name, probe):
         for p in part.trainable:
             p.data.fill_(math.nan)
     subject = agent.view(stream(0, "probe", 1))
-    assert all(math.isnan(x) for x in PROBES[probe].measure(subject, subject.batch(16)).values())
+    assert all(math.isnan(x) for x in PROBES[probe].measure(subject, subject.batch(16), {}).values())

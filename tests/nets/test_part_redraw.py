@@ -7,7 +7,7 @@ import torch
 
 from nets.encoders import NetConfig
 from nets.heads import QNetwork
-from nets.optim import OptimConfig
+from nets.optim import SHARED, OptimConfig
 from nets.part import Part
 from runs import pack
 from tests.nets.test_part import moved, part, same, step, values
@@ -32,7 +32,7 @@ def disorder(p):
         f"{name}.{slot}"
         for name, x in p.net.named_parameters()
         for slot, y in {"grad": x.grad, **p.opt.state[x]}.items()
-        if y is not None and slot != "step" and y.stride() != x.stride()
+        if y is not None and slot not in SHARED and y.stride() != x.stride()
     ]
 
 

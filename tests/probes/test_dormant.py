@@ -12,7 +12,7 @@ EYE = torch.eye(5)
 
 
 def measure(batch=EYE, **parts):
-    return Dormant().measure(subject(**parts), states(batch))
+    return Dormant().measure(subject(**parts), states(batch), {})
 
 
 def layer(sizes, **net):

@@ -10,7 +10,7 @@ from tests.probes.constructed import part, states, subject, write
 
 
 def measure(**parts):
-    return Norm().measure(subject(**parts), states(torch.eye(5)))
+    return Norm().measure(subject(**parts), states(torch.eye(5)), {})
 
 
 def small():
