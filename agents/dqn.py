@@ -67,7 +67,7 @@ PRESETS: dict[str, tuple[str, dict[str, object]]] = {
             "sticky": 0.0,
             "noops": 30,
             "life_loss": True,
-            "augment_by": "both",
+            "augment_on": True,
             "eval_every": "100k",
             "eval_episodes": 100,
         },

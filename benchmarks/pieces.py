@@ -22,6 +22,7 @@ from agents.learner import Learner
 from agents.sac import SAC, SACConfig
 from agents.session import Session
 from agents.world import World
+from nets.product import linear
 from runs.lock import RunLock
 from runs.signals import Stop
 
@@ -40,7 +41,7 @@ def seconds(call: Callable[[], Any], times: int, repeat: int = 1) -> float:
 def peak() -> float:
     """FLOP/s of a single-precision matrix product on this many threads, per CPU second."""
     a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    return 2 * 1024**3 / seconds(lambda: a @ b, 20)
+    return 2 * 1024**3 / seconds(lambda: linear(a, b, None), 20)
 
 
 def dqn_update() -> dict[str, float]:

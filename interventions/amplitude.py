@@ -38,7 +38,7 @@ class Amplitude(Intervention):
         yield from broken(self, rules)
         space = subject.observation
         if len(space.shape) != 1 or not np.issubdtype(space.dtype, np.floating):
-            yield f"amplitude_low {self.amplitude_low:g} is for vectors; images of shape {space.shape} need augment_by"
+            yield f"amplitude_low is for vectors; for images of shape {space.shape} use --augment-on"
 
     def before_update(self, state: State, subject: Subject, batch: Batch) -> Batch:
         rng = torch.Generator().manual_seed(subject.seed())

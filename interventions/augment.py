@@ -6,8 +6,6 @@ images as they are. The JAX code draws offsets from 0 to 7 of 8 because its uppe
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import inf
-from typing import Literal
 
 import numpy as np
 import torch
@@ -30,22 +28,24 @@ class Augment(Intervention):
     reach = Reach.NETWORK
     touches = "the images of a minibatch, targets' too"
 
-    augment_by: Literal["", "shift", "intensity", "both"] = ""
-    """What is drawn for each stack of frames: shift as DrQ-v2, both as DrQ, SPR and BBF (arXiv:2007.05929)"""
-    augment_pad: int = 4
-    """Pixels by which an image moves at most, its edge repeated behind it (Kostrikov et al. 2020: 4)"""
-    augment_scale: float = 0.05
-    """Deviation of the intensity around 1, cut off at 2 of them (SPR, DrQ: .05)"""
+    augment_on: bool = False
+    """Whether images are augmented: as DrQ(eps), SPR and BBF unless a flag below is 0 (arXiv:2108.13264)"""
+    augment_shift: int = 4
+    """Pixels by which an image moves at most, its edge repeated behind it; 0 for none (Kostrikov et al. 2020: 4)"""
+    augment_intensity: float = 0.05
+    """Deviation of the brightness around 1, cut off at 2 of them; 0 for none, as DrQ-v2 (arXiv:2007.05929: .05)"""
 
     def refuse(self, subject: Subject) -> Iterator[str]:
         rules = {
-            "augment_pad": (self.augment_pad >= 0, "at least 0"),
-            "augment_scale": (0 <= self.augment_scale < inf, "at least 0"),
+            "augment_shift": (self.augment_shift >= 0, "at least 0"),
+            "augment_intensity": (0 <= self.augment_intensity < 0.5, "from 0 to below .5"),
         }
         yield from broken(self, rules)
+        if not self.augment_shift and not self.augment_intensity:
+            yield "augment_on does nothing with shift and intensity both 0; leave it out"
         space = subject.observation
         if len(space.shape) != 3 or space.dtype != np.uint8:
-            yield f"augment_by {self.augment_by} is for images; observations of shape {space.shape} need amplitude_low"
+            yield f"augment_on is for images; for observations of shape {space.shape} use --amplitude-low"
 
     def before_update(self, state: State, subject: Subject, batch: Batch) -> Batch:
         rng = torch.Generator().manual_seed(subject.seed())
@@ -53,12 +53,11 @@ class Augment(Intervention):
 
     def augmented(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """images: [B, C, H, W] uint8 -> the same, or float32 / 255 where the intensity is drawn."""
-        if self.augment_by != "intensity":
-            images = shift(images, self.augment_pad, rng)
-        if self.augment_by == "shift":
+        images = shift(images, self.augment_shift, rng)
+        if not self.augment_intensity:
             return images
         noise = torch.randn(len(images), generator=rng).clamp_(-CUT, CUT)
-        factor = (1 + self.augment_scale * noise).to(images.device)
+        factor = (1 + self.augment_intensity * noise).to(images.device)
         return pixels(images).mul_(factor[:, None, None, None])
 
 

@@ -4,7 +4,8 @@ lambda (64 / width)^2 ||W W^T - s I||_F^2, W out x in (a convolution out x rest)
 the gain of the orthogonal draw, sqrt(2). W^T W where there are more rows than columns: W W^T = s I is out of reach
 there; the authors' layers are square but the first, whose W W^T they take. The output layer is left alone. With ReLU a
 network of such matrices represents less: the authors restore scale by a learned factor behind each linear layer
-(MetaWorld), here --parseval-diagonal, one a unit.
+(MetaWorld), here --parseval-diagonal, one a unit. W W^T W takes 2.6 times a Nature-DQN update, of which nearly all is
+one matrix of 512 x 3136; b blocks of rows take a b-th of that.
 """
 
 from collections.abc import Iterator
@@ -36,6 +37,8 @@ class Parseval(Intervention):
     """lambda; 0 is off (Chung et al. 2024: 1e-3 on MetaWorld and grids, 1e-4 on CARL and the quadruped)"""
     parseval_scale: float = 2.0
     """s: the squared length of a row (Chung et al. 2024: the squared gain of the orthogonal draw, 2; Plasticine: 1)"""
+    parseval_blocks: int = 1
+    """Runs of rows of each matrix, orthogonal only among themselves (Chung et al. 2024: neuron groups; 1 is all)"""
     parseval_diagonal: bool = False
     """A learned factor for each unit behind every hidden matrix, born at 1 (Chung et al. 2024, their MetaWorld runs)"""
 
@@ -43,10 +46,15 @@ class Parseval(Intervention):
         rules = {
             "parseval_weight": (0 <= self.parseval_weight < inf, "at least 0"),
             "parseval_scale": (0 < self.parseval_scale < inf, "above 0"),
+            "parseval_blocks": (self.parseval_blocks > 0, "at least 1"),
         }
         yield from broken(self, rules)
-        if not any(hidden(part.net) for part in subject.parts.values()):
+        matrices = [writer.matrices[0] for part in subject.parts.values() for writer in hidden(part.net)]
+        if not matrices:
             yield "parseval_weight: no network has a hidden matrix; give it --hidden layers"
+        odd = sorted({len(w) for w in matrices if self.parseval_blocks > 1 and len(w) % self.parseval_blocks})
+        if odd:
+            yield f"parseval_blocks {self.parseval_blocks} does not divide a layer of {odd[0]} units; take a divisor"
 
     def on_build(self, part: str, make: Make) -> Make:
         return lengthened(make) if self.parseval_diagonal else make
@@ -56,7 +64,7 @@ class Parseval(Intervention):
         if not matrices:
             return loss.value
         with torch.no_grad():
-            rows = [away(w, self.parseval_scale) for w in matrices]
+            rows = [away(w, self.parseval_scale, self.parseval_blocks) for w in matrices]
             value = self.parseval_weight * torch.stack([row[0] for row in rows]).sum()
         return loss.value + known(value, scaled([row[1] for row in rows], self.parseval_weight), matrices)
 
@@ -67,12 +75,12 @@ def hidden(net: Network) -> list[Writer]:
     return [writer for writer in net.writers().values() if writer not in last]
 
 
-def away(w: Tensor, s: float) -> tuple[Tensor, Tensor]:
+def away(w: Tensor, s: float, blocks: int = 1) -> tuple[Tensor, Tensor]:
     """(64 / units)^2 ||W W^T - s I||^2 of the shorter side, [], and its gradient, 4 (64 / units)^2 (W W^T - s I) W."""
-    flat, factor = w.flatten(1), (WIDTH / len(w)) ** 2
-    tall = flat.shape[0] > flat.shape[1]
-    gram = flat.T @ flat if tall else flat @ flat.T
-    gram.diagonal().sub_(s)
+    flat, factor = w.reshape(blocks, len(w) // blocks, -1), (WIDTH / len(w)) ** 2  # [blocks, rows, columns]
+    tall = flat.shape[1] > flat.shape[2]
+    gram = flat.mT @ flat if tall else flat @ flat.mT
+    gram.diagonal(dim1=1, dim2=2).sub_(s)
     slope = flat @ gram if tall else gram @ flat
     return factor * gram.square().sum(), slope.mul_(4 * factor).view(w.shape)
 

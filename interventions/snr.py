@@ -44,7 +44,7 @@ class SNR(Intervention):
     snr_eta: float = 0.0
     """Rejection level: the fraction of gaps that are longer than the threshold (Farias & Jozefiak 2025, code: .01)"""
     snr_adapt: Every = Period(10_000, "updates")
-    """How often thresholds follow the gaps (code: 16:tasks; ours in reinforcement learning: 10k:updates)"""
+    """How often thresholds follow the gaps (Farias & Jozefiak 2025, code: 16:tasks; ours: 10k:updates)"""
     snr_expansion: float = 2.0
     """Factor of a threshold that gaps have reached (Farias & Jozefiak 2025, code: 2)"""
     snr_tau_max: Count = 1_000_000

@@ -37,7 +37,7 @@ class Wasserstein(Intervention):
     wasserstein_form: Literal["sum", "mean"] = "sum"
     """Of the squares in a tensor: sum (Lewandowski et al. 2023), mean over its elements (Chung et al. 2024)"""
     wasserstein_ranks: int = 1
-    """Updates of a part for which the ranks are kept; 1 is the distance itself (ours: 10 sorts a tenth as often)"""
+    """Updates of a part for which the ranks are kept; 1 is the distance itself (ours: docs/algorithms.md)"""
     wasserstein_reset: Literal["move", "keep"] = "move"
     """After a reset the new weights are the initial ones of what was redrawn, or those stay (ours: as L2-init, 2023)"""
 

@@ -130,14 +130,16 @@ class Tape:
 
     acts: dict[str, Tensor] = field(default_factory=dict)
     inputs: dict[int, Tensor] = field(default_factory=dict)  # {place in Network.outputs(): [B, D]}
+    pre: dict[str, Tensor] = field(default_factory=dict)  # {layer: what enters its activation, [B, U, *space]}
 
     def cut(self) -> "Tape":
         """What is on it so far."""
-        return Tape(dict(self.acts), dict(self.inputs))
+        return Tape(dict(self.acts), dict(self.inputs), dict(self.pre))
 
     def clear(self) -> None:
         """The next pass is the first."""
         self.acts.clear()
+        self.pre.clear()
         self.inputs.clear()
 
     @property
@@ -159,9 +161,9 @@ def record(net: Network) -> Iterator[Tape]:
         return kept is None or (x.requires_grad and not kept.requires_grad)
 
     def act(name: str) -> object:
-        def hook(module: nn.Module, args: object, out: Tensor) -> None:
+        def hook(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
             if fresh(tape.acts.get(name), out):
-                tape.acts[name] = out
+                tape.acts[name], tape.pre[name] = out, args[0]
 
         return hook
 

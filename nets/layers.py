@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nets.anatomy import Edge, Layer, Writer
+from nets.product import linear
 
 Init = Literal["torch", "xavier", "orthogonal", "he"]
 GAIN = 2**0.5  # of orthogonal, as jaxrl
@@ -57,7 +58,7 @@ class Linear(Writer, nn.Linear):
         super().reset_parameters() if self.init == "torch" else initialise(self, self.gain)
 
     def forward(self, x: Tensor) -> Tensor:
-        return through(self.output_lens, F.linear(x, through(self.weight_lens, self.weight), self.bias))
+        return through(self.output_lens, linear(x, through(self.weight_lens, self.weight), self.bias))
 
 
 class Conv2d(Writer, nn.Conv2d):
@@ -107,6 +108,21 @@ ACTIVATIONS: dict[Activation, Callable[[int, float], nn.Module]] = {  # of units
     "fourier": lambda units, slope: Fourier(),
 }
 COPIES: dict[Activation, int] = {"crelu": 2, "fourier": 2}
+
+
+def rectifies(act: nn.Module) -> bool:
+    """Whether a unit shows 0 below 0 and its input above: not so of CReLU, one half of which is always 0."""
+    return isinstance(act, nn.ReLU)
+
+
+def saturates(act: nn.Module) -> bool:
+    """Whether a unit flattens towards -1 and 1."""
+    return isinstance(act, nn.Tanh)
+
+
+def signed(act: nn.Module) -> bool:
+    """Whether the sign of a unit's input tells its two regimes apart: not so of sin and cos."""
+    return not isinstance(act, Fourier)
 
 
 def normed(norm: Norm, writer: Linear | Conv2d, groups: int = GROUPS) -> nn.GroupNorm | None:

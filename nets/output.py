@@ -27,6 +27,10 @@ class Output(ABC):
     def imitation(self, student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor | None:
         """KL(teacher's policy || student's policy); None where the outputs are no policy."""
 
+    def values(self, outputs: Tensor) -> Tensor:
+        """The numbers that they stand for: the outputs themselves, unless they are those of a distribution."""
+        return outputs
+
 
 class Values(Output):
     """Numbers, [B, K]."""
@@ -65,9 +69,9 @@ class Atoms(Logits):
     def __init__(self, support: Tensor) -> None:
         self.support = support
 
-    def values(self, logits: Tensor) -> Tensor:
+    def values(self, outputs: Tensor) -> Tensor:
         """[B, A, M] -> Q [B, A]."""
-        return logits.softmax(-1) @ self.support
+        return outputs.softmax(-1) @ self.support
 
     def imitation(self, student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
         return kl(self.values(teacher) / temperature, self.values(student) / temperature)
@@ -75,6 +79,10 @@ class Atoms(Logits):
 
 class Gaussian(Output):
     """Mean and log-sigma of a diagonal Gaussian, [B, 2A]; a squashing behind it changes no KL."""
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """Its mean, [B, A]."""
+        return outputs.chunk(2, 1)[0]
 
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
         (mean, log_std), (goal, goal_std) = student.chunk(2, 1), teacher.chunk(2, 1)

@@ -29,6 +29,7 @@ class Part:
     """Weights are written in place: no Parameter, module or optimizer is ever replaced after construction.
 
     trainable: the parameters that the optimizer owns.
+    birth: the seed of its first draw, fresh(birth); a reset does not change it.
     age: updates since the part was reborn; whoever redraws it sets it to 0.
     tau: the rule of the slow copy, 1 for a hard copy, less for an exponential moving average.
     output: what its outputs mean; None where nobody should imitate them (a temperature).
@@ -44,7 +45,7 @@ class Part:
         output: Output | None = None,
     ) -> None:
         self.make, self.optimizer, self.device, self.tau = make, optimizer, torch.device(device), tau
-        self.output = output
+        self.output, self.birth = output, seed
         self.net = self.fresh(seed)
         self.target = deepcopy(self.net).requires_grad_(False) if tau is not None else None
         self.trainable = [p for p in self.net.parameters() if p.requires_grad]

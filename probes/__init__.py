@@ -6,7 +6,7 @@ from pkgutil import iter_modules
 
 from probes.base import Probe
 
-FRAME = ("base", "fit", "spectrum")  # files of this folder that hold no measurement
+FRAME = ("base", "fit", "spectrum", "targets")  # files of this folder that hold no measurement
 COSTS = {"cheap": ("cheap",), "mid": ("cheap", "mid"), "all": ("cheap", "mid", "dear")}
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nets.anatomy import dormancy, record, score
-from nets.part import Subject
+from nets.part import Part, Subject
 from probes.base import Memory, Probe, parts_of
 from replay.batch import Batch
 
@@ -27,10 +27,8 @@ class Dormant(Probe):
             layers = part.net.layers()
             with record(part.net) as tape:
                 subject.run(name, batch)
-            # A bias of -inf makes a unit that is 0 everywhere: a spoilt weight anywhere spoils every layer's number.
-            fine = torch.stack([p.isfinite().all() for p in part.net.parameters()]).all()
-            size = {x.name: score(tape.acts[x.name], x.units) for x in layers}
-            sizes |= {prefix + x: torch.where(fine, s, torch.nan) for x, s in size.items()}
+            size, fine = {x.name: score(tape.acts[x.name], x.units) for x in layers}, sound(part)
+            sizes |= {prefix + x: s if fine else torch.full_like(s, torch.nan) for x, s in size.items()}
         asleep = {name: flags(dormancy(size) <= TAU, size) for name, size in sizes.items()}
         dead = {name: flags(size == 0, size) for name, size in sizes.items()}
         for kind, layers_of in (("", asleep), ("dead", dead)):
@@ -39,6 +37,12 @@ class Dormant(Probe):
                 row[f"{kind}/mean".lstrip("/")] = float(torch.stack([x.mean() for x in layers_of.values()]).mean())
             row |= {f"{kind}/{name}".lstrip("/"): float(x.mean()) for name, x in layers_of.items()}
         return row
+
+
+def sound(part: Part) -> bool:
+    """Whether all its weights are finite. A bias of -inf makes a unit that is 0 everywhere: a spoilt weight anywhere
+    spoils the numbers of every layer."""
+    return bool(torch.stack([p.isfinite().all() for p in part.net.parameters()]).all())
 
 
 def flags(mask: Tensor, size: Tensor) -> Tensor:

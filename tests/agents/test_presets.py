@@ -45,7 +45,7 @@ COLUMNS = {
     | {"steps": 100_000, "loss": "huber", "padding": "same", "double": True, "head": "dueling", "replay_ratio": 1.0}
     | {"warmup": 1_600, "n_step": 10, "target_every": "1:updates", "lr": 1e-4, "epsilon_decay": 5_000}
     | {"sticky": 0.0, "noops": 30, "life_loss": True, "eval_episodes": 100, "eval_every": "100k"}
-    | {"augment_by": "both", "augment_pad": 4, "augment_scale": 0.05},
+    | {"augment_on": True, "augment_shift": 4, "augment_intensity": 0.05},
 }
 
 

@@ -1,16 +1,13 @@
 """Law 6: the promises of the adaptive replay ratio (Ma et al. 2024)."""
 
-from contextlib import ExitStack
-
 import pytest
 import torch
 
-from interventions.adaptratio import AdaptRatio, active
-from nets.anatomy import record
+from interventions.adaptratio import AdaptRatio, active, judges
 from runs.rng import stream
 from runs.units import period, when
 from tests.interventions.small import VECTORS, agent
-from tests.laws.members import taken
+from tests.laws.members import learn, taken
 
 CHECKED = AdaptRatio(adaptratio_every=period("50:episodes"))
 
@@ -26,64 +23,50 @@ class Paced:
         self.set.append(ratio)
 
 
-def checks(*fractions, method=CHECKED):
-    """The ratio after each check, of mean fractions of active units between them."""
-    subject, ratios = Paced(), []
+def checks(monkeypatch, *fractions, method=CHECKED):
+    """The ratio after each check that finds these fractions of active units."""
+    subject, ratios, found = Paced(), [], iter(fractions)
+    monkeypatch.setattr("interventions.adaptratio.active", lambda subject, states: next(found))
     state = method.init(subject)
-    for fraction in fractions:
-        state["active"], state["updates"] = torch.tensor(4 * fraction), 4
+    for _ in fractions:
         method.apply(state, subject)
         ratios.append(subject.ratio)
     return ratios
 
 
-def test_the_ratio_rises_once_the_active_units_have_settled_and_stays():
-    assert checks(0.5, 0.4, 0.45, 0.4505, 0.3) == [0.5, 0.5, 0.5, 2.0, 2.0]
+def test_the_ratio_rises_once_the_active_units_have_settled_and_stays(monkeypatch):
+    assert checks(monkeypatch, 0.5, 0.4, 0.45, 0.4505, 0.3) == [0.5, 0.5, 0.5, 2.0, 2.0]
 
 
-def test_a_first_check_has_nothing_to_be_compared_with():
-    assert checks(0.0) == [0.5]
+def test_a_first_check_has_nothing_to_be_compared_with(monkeypatch):
+    assert checks(monkeypatch, 0.0) == [0.5]
 
 
-def test_the_gap_and_the_high_ratio_are_flags():
+def test_the_gap_and_the_high_ratio_are_flags(monkeypatch):
     method = AdaptRatio(adaptratio_every=period("50:episodes"), adaptratio_gap=0.1, adaptratio_to=4.0)
-    assert checks(0.5, 0.41, method=method) == [0.5, 4.0]
-
-
-def test_a_check_without_an_update_says_nothing():
-    subject = Paced()
-    state = CHECKED.init(subject)
-    for _ in range(3):
-        CHECKED.apply(state, subject)
-    assert subject.set == []
+    assert checks(monkeypatch, 0.5, 0.41, method=method) == [0.5, 4.0]
 
 
 def test_the_fraction_of_active_units_by_hand():
     """One layer of 96 * .25 = 24 units, half of them off for every state."""
     learner = agent(VECTORS, updates=1)
-    part = learner.parts["q"]
-    (layer,) = part.net.layers()
+    (layer,) = learner.parts["q"].net.layers()
     with torch.no_grad():
         layer.writer.bias.fill_(1e3)
         layer.writer.bias[:12].fill_(-1e3)
-    with ExitStack() as stack:
-        learner.chain.tapes = {"q": stack.enter_context(record(part.net))}
-        subject = learner.view(stream(0, "adaptratio"))
-        subject.run("q", subject.batch(8))
-        assert active(subject).item() == 0.5
+    for states in (8, 300):
+        assert active(learner.view(stream(0, "adaptratio")), states) == 0.5
 
 
-def test_only_networks_with_a_slow_copy_are_watched():
-    learner = taken("sac", "toy:reach", "--adaptratio-every=7:updates")[1]
-    part = learner.parts["actor"]
-    with ExitStack() as stack:
-        learner.chain.tapes = {n: stack.enter_context(record(p.net)) for n, p in learner.parts.items()}
-        subject = learner.view(stream(0, "adaptratio"))
-        obs, action = torch.ones(2, learner.spec.observation.shape[0]), torch.ones(2, learner.actions)
-        learner.parts["critic"].net(obs, action)
-        before = active(subject)
-        part.net(obs)
-        assert torch.equal(active(subject), before)
+def test_only_networks_with_a_slow_copy_are_counted():
+    world, learner = taken("sac", "toy:reach", "--adaptratio-every=7:updates")
+    learn(learner, world, 1)
+    subject = learner.view(stream(0, "adaptratio"))
+    assert judges(subject) == ["critic"]
+    with torch.no_grad():
+        for layer in learner.parts["critic"].net.layers():
+            layer.writer.bias.fill_(-1e3)
+    assert active(subject, 8) == 0
 
 
 def test_a_recorded_number_raises_the_ratio_and_lowers_it_again_if_asked():

@@ -43,4 +43,4 @@ def test_images_and_odd_ranges_are_refused():
     assert taken("dqn", IMAGES, "--amplitude-low=0.6") is None
     assert taken("dqn", VECTORS, "--amplitude-low=0.6", "--amplitude-high=0.5") is None
     (sentence,) = Amplitude(amplitude_low=0.6).refuse(agent(IMAGES, updates=0).view(stream(0, "amplitude")))
-    assert "augment_by" in sentence
+    assert "--augment-on" in sentence

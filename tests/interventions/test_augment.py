@@ -30,15 +30,22 @@ def offsets(shifted, original, pad):
     return rows
 
 
+SHIFT = Augment(augment_on=True, augment_intensity=0.0)
+BRIGHTNESS = Augment(augment_on=True, augment_shift=0)
+BOTH = Augment(augment_on=True)
+
+
 def test_pad_0_and_scale_0_is_the_identity():
     x = images()
-    assert torch.equal(Augment(augment_by="shift", augment_pad=0).augmented(x, generator()), x)
-    both = Augment(augment_by="both", augment_pad=0, augment_scale=0.0).augmented(x, generator())
-    assert torch.equal(both, x / 255)
-    net = agent().parts["q"].net
-    x = images(4, agent().spec.observation.shape[-1])
-    still = Augment(augment_by="both", augment_pad=0, augment_scale=0.0).augmented(x, generator())
-    assert torch.equal(net(still), net(x))
+    assert torch.equal(Augment(augment_shift=0, augment_intensity=0.0).augmented(x, generator()), x)
+
+
+def test_an_intensity_of_next_to_nothing_is_the_image_over_255_as_the_network_takes_it():
+    learner = agent(updates=0)
+    x = images(4, learner.spec.observation.shape[-1])
+    still = Augment(augment_shift=0, augment_intensity=1e-9).augmented(x, generator())
+    assert torch.equal(still, x / 255)
+    assert torch.equal(learner.parts["q"].net(still), learner.parts["q"].net(x))
 
 
 def test_all_frames_of_a_stack_are_shifted_alike():
@@ -66,7 +73,7 @@ def test_the_edge_is_repeated():
 
 def test_the_intensity_is_one_number_a_stack_cut_off_at_two_deviations():
     x = torch.full((2000, 4, 2, 2), 255, dtype=torch.uint8)
-    seen = Augment(augment_by="intensity").augmented(x, generator())
+    seen = BRIGHTNESS.augmented(x, generator())
     factor = seen.flatten(1)
     assert torch.equal(factor.amin(1), factor.amax(1))
     assert factor.min().item() == pytest.approx(0.9)
@@ -77,8 +84,8 @@ def test_the_intensity_is_one_number_a_stack_cut_off_at_two_deviations():
 
 def test_shift_alone_keeps_bytes_and_intensity_alone_keeps_places():
     x = images()
-    assert Augment(augment_by="shift").augmented(x, generator()).dtype == torch.uint8
-    bright = Augment(augment_by="intensity").augmented(x, generator())
+    assert SHIFT.augmented(x, generator()).dtype == torch.uint8
+    bright = BRIGHTNESS.augmented(x, generator())
     torch.testing.assert_close(bright / bright.amax((1, 2, 3), True), x / x.amax((1, 2, 3), True))
 
 
@@ -87,7 +94,7 @@ def test_both_ends_of_a_transition_are_augmented_independently():
     subject = learner.view(stream(0, "augment"))
     batch = subject.batch(32)
     batch = batch._replace(next_obs=batch.obs)
-    seen = Augment(augment_by="shift").before_update({}, subject, batch)
+    seen = SHIFT.before_update({}, subject, batch)
     assert not torch.equal(seen.obs, seen.next_obs)
     assert seen.action is batch.action
 
@@ -97,12 +104,12 @@ def test_the_batch_itself_is_not_written_into():
     subject = learner.view(stream(0, "augment"))
     batch = subject.batch(8)
     before = batch.obs.clone()
-    Augment(augment_by="both").before_update({}, subject, batch)
+    BOTH.before_update({}, subject, batch)
     assert torch.equal(batch.obs, before)
 
 
 def test_acting_sees_images_as_they_are():
-    plain, on = agent("toy:catch", updates=0), agent("toy:catch", "--augment-by=both", updates=0)
+    plain, on = agent("toy:catch", updates=0), agent("toy:catch", "--augment-on", updates=0)
     on.parts["q"].load_state_dict(plain.parts["q"].state_dict())
     obs = images(16, plain.spec.observation.shape[-1]).numpy()
     for greedy in (True, False):
@@ -111,12 +118,13 @@ def test_acting_sees_images_as_they_are():
     assert on.chain.links[0].rng.bit_generator.state == stream(0, "augment").bit_generator.state
 
 
-@pytest.mark.parametrize("flags", [["--augment-by=both"], ["--augment-by=shift"], ["--augment-by=intensity"]])
-def test_vectors_are_refused(flags):
-    assert taken("dqn", "toy:chain", *flags) is None
-    assert taken("dqn", "toy:catch", *flags) is not None
+@pytest.mark.parametrize("flags", [[], ["--augment-shift=0"], ["--augment-intensity=0"]])
+def test_images_are_taken_by_either_and_both(flags):
+    assert taken("dqn", "toy:catch", "--augment-on", *flags) is not None
 
 
-def test_the_sentence_names_what_vectors_take():
-    (sentence,) = Augment(augment_by="both").refuse(agent("toy:chain", updates=0).view(stream(0, "augment")))
-    assert "amplitude_low" in sentence
+def test_vectors_and_what_does_nothing_are_refused():
+    assert taken("dqn", "toy:catch", "--augment-on", "--augment-shift=0", "--augment-intensity=0") is None
+    assert taken("dqn", "toy:chain", "--augment-on") is None
+    (sentence,) = BOTH.refuse(agent("toy:chain", updates=0).view(stream(0, "augment")))
+    assert "--amplitude-low" in sentence

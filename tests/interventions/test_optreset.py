@@ -77,9 +77,78 @@ def test_it_fires_at_every_hard_target_copy():
     ("flags", "word"),
     [
         (["--optreset-every=1:targets", "--target-tau=0.01"], "hard target"),
-        (["--optreset-every=50", "--optreset-what=step", "--optimizer=sgd"], "counts no steps"),
+        (["--optreset-every=50", "--optreset-what=step", "--optimizer=sgd"], "SGD counts no steps"),
+        (["--optreset-every=50", "--optreset-what=step", "--optimizer=rmsprop"], "RMSprop counts no steps"),
+        (["--optreset-every=50", "--optreset-what=first+step", "--optimizer=rmsprop"], "keeps no first moment"),
+        (["--optreset-every=50", "--optreset-what=second", "--optimizer=sgd"], "keeps no second moment"),
+        (["--optreset-every=50", "--optreset-what=first", "--optimizer=upgd"], "keeps no first moment"),
     ],
 )
 def test_what_has_no_meaning_is_refused_with_a_sentence(flags, word):
     with pytest.raises(ValueError, match=word):
         build(DQN, parsed("dqn", "--env=toy:chain", "--preset=none", *flags))
+
+
+ADAM = {"first": {"exp_avg"}, "second": {"exp_avg_sq"}, "step": {"step"}}
+ELEMENTS = ADAM | {"step": {"corrected1", "corrected2"}}
+
+
+@pytest.mark.parametrize("what", ["step", "first", "second", "first+step", "second+step"])
+@pytest.mark.parametrize(("flag", "slots"), [("--adam-step=tensor", ADAM), ("--adam-step=elements", ELEMENTS)])
+def test_exactly_the_named_slots_are_zeroed(what, flag, slots):
+    learner = agent(VECTORS, flag)
+    part = learner.parts["q"]
+    before, weights = moments(part), named(part)
+    fire(OptReset(optreset_what=what), learner)
+    gone = set().union(*(slots[word] for word in what.split("+")))
+    for n, row in moments(part).items():
+        assert gone <= row.keys()
+        for slot, x in row.items():
+            assert torch.equal(x, torch.zeros_like(x) if slot in gone else before[n][slot])
+    assert all(torch.equal(p, weights[n]) for n, p in named(part).items())
+
+
+@pytest.mark.parametrize("flag", ["rmsprop", "trac", "upgd", "adam_upgd"])
+def test_every_optimizer_goes_on_with_finite_numbers(flag):
+    for what in ("moments", "second") if flag != "upgd" else ("moments",):
+        learner = agent(VECTORS, f"--optimizer={flag}")
+        fire(OptReset(optreset_what=what), learner)
+        for _ in range(3):
+            learner.update()
+        assert all(bool(torch.isfinite(p).all()) for p in learner.parts["q"].net.parameters())
+
+
+def test_a_second_moment_without_its_count_makes_a_long_step_and_with_it_a_first_one():
+    """Constant gradient of 1, then v = 0: lr / sqrt(1 - beta2) uncorrected; m / (1 - beta1) in the limit with t = 1."""
+    lengths = {}
+    for what, gone in (("second", ["exp_avg_sq"]), ("second+step", ["exp_avg_sq", "step"])):
+        p = nn.Parameter(torch.zeros(1, 1))
+        opt = OptimConfig(lr=1e-3, eps=1e-8).make([p])
+        for step in range(6_001):
+            if step == 6_000:
+                start = p.item()
+                for slot in gone:
+                    opt.state[p][slot].zero_()
+            p.grad = torch.ones_like(p)
+            opt.step()
+        lengths[what] = (start - p.item()) / 1e-3
+    assert lengths["second"] == pytest.approx(1 / math.sqrt(1 - 0.999), rel=2e-2)
+    assert lengths["second+step"] == pytest.approx(1 / (1 - 0.9), rel=2e-2)
+
+
+def count(learner, name):
+    return len([e for e in learner.chain.drain() if f"event/{name}" in e])
+
+
+def test_it_fires_once_for_every_reset():
+    world, learner = taken("dqn", VECTORS, "--reset-every=10:updates", "--optreset-every=1:resets")
+    learn(learner, world, 49)
+    assert learner.clock["resets"] == 4
+    assert count(learner, "optreset") == 4
+
+
+def test_it_fires_once_for_every_switch_of_tasks():
+    world, learner = taken("classifier", "labels:generated", "--optreset-every=1:tasks")
+    learn(learner, world, 70)
+    assert learner.clock["tasks"] == 2
+    assert count(learner, "optreset") == 2

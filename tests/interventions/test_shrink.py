@@ -5,6 +5,7 @@ import torch
 from interventions.shrink import Shrink
 from runs.rng import draw_seed, stream
 from tests.interventions.small import IMAGES, agent, fire, moments, named
+from tests.laws.members import learn, taken
 
 
 def fresh(learner):
@@ -75,3 +76,24 @@ def test_the_target_may_shrink_toward_a_draw_of_its_own():
     fire(Shrink(shrink_target="own"), learner)
     for n, p in part.target.named_parameters():
         torch.testing.assert_close(p, 0.5 * slow[n] + 0.5 * own[n])
+
+
+def test_toward_init_the_same_first_weights_are_added_every_time():
+    world, learner = taken("dqn", IMAGES, "--shrink-every=13:updates", "--shrink-toward=init", "--target-every=never")
+    part = learner.parts["q"]
+    first, slow = named(part), {n: p.clone() for n, p in part.target.named_parameters()}
+    learn(learner, world, 12)
+    for expected in (13, 26):
+        before = named(part)
+        learner.clock["updates"] = expected
+        learner.chain.tick()
+        for n, p in named(part).items():
+            torch.testing.assert_close(p, 0.5 * before[n] + 0.5 * first[n])
+            assert torch.equal(part.target.get_parameter(n), p)
+    assert learner.clock["resets"] == 2
+    assert all(torch.equal(p, first[n]) for n, p in slow.items())
+
+
+def test_the_first_weights_are_kept_only_if_they_are_wanted():
+    _, learner = taken("dqn", IMAGES, "--shrink-every=13:updates")
+    assert learner.chain.links[0].state == {}

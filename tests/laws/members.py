@@ -32,6 +32,7 @@ ACTING = ["--capacity=300", "--warmup=40", "--replay-ratio=0.5", "--target-every
 LABELS = ["--images=60", "--task-every=30"]
 ENVS = ("toy:chain", "toy:catch", "CartPole-v1", "toy:reach", "labels:generated", "drift:bits")
 
+EARLY = {"cbp": ["--cbp-maturity=5"], "snr": ["--snr-tau-max=5"]}  # so that they act within the laws' few updates
 
 def agents_of() -> dict[str, tuple[type[Learner], type[AgentConfig]]]:
     """{name: (agent, config)} of every module in agents/ that defines both."""
@@ -90,7 +91,7 @@ def switched_on(method: str, name: str = "dqn", env: str = "toy:catch") -> list[
             on = f"{flag}=3"
         case _:
             on = f"{flag}=0.1"
-    return [on, *kind.needs.split()]
+    return [on, *EARLY.get(method, []), *kind.needs.split()]
 
 
 def variants(method: str, name: str = "dqn", env: str = "toy:catch") -> list[list[str]]:
