@@ -25,8 +25,8 @@ from runs.scores import human_normalised
 class Arena(World):
     """Owns the environments. A sequence of tasks takes turns in them, a visit each."""
 
-    def __init__(self, run: RunConfig, game: AtariSettings, tasks: TaskSettings, capacity: int) -> None:
-        self.run, self.game, self.tasks, self.capacity = run, game, tasks, capacity
+    def __init__(self, run: RunConfig, game: AtariSettings, tasks: TaskSettings, capacity: int, holdout: float) -> None:
+        self.run, self.game, self.tasks, self.capacity, self.holdout = run, game, tasks, capacity, holdout
         self.env = make_env(run.env, run.num_envs, game, tasks)
         self.spec = self.env.spec
         self.visit = 0  # the same as clock["tasks"]
@@ -35,7 +35,7 @@ class Arena(World):
         self.rows: list[Row] = []
 
     def replay(self) -> Uniform:
-        return memory(self.spec, self.capacity, self.run.num_envs)
+        return memory(self.spec, self.capacity, self.run.num_envs, self.holdout)
 
     def begin(self) -> None:
         self.now = self.env.reset(draw_seed(stream(self.run.seed, "env")))
@@ -107,7 +107,7 @@ class Arena(World):
         self.visit, self.scores, self.stale = state["visit"], state["scores"].tolist(), state["stale"]
 
 
-def memory(spec: EnvSpec, capacity: int, num_envs: int) -> Uniform:
+def memory(spec: EnvSpec, capacity: int, num_envs: int, holdout: float = 0.0) -> Uniform:
     """A replay for these spaces: of a stack it keeps the newest frame."""
     shape, action = spec.observation.shape, spec.action
     return Uniform(
@@ -118,4 +118,5 @@ def memory(spec: EnvSpec, capacity: int, num_envs: int) -> Uniform:
         () if isinstance(action, Discrete) else action.shape,
         np.int32 if isinstance(action, Discrete) else np.float32,
         num_envs,
+        holdout,
     )

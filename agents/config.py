@@ -117,6 +117,9 @@ class RLConfig:
     """How often the slow network follows: 8k (agent steps) or 2k:updates (Dopamine: 8k; SAC: 1:updates)"""
     target_tau: float = 1.0
     """1 copies the weights at once; less moves them by this fraction (BBF, SAC: .005 with --target-every 1:updates)"""
+    holdout: float = 0.0
+    """Share of episodes that are stored but never learned from, for probe/generalisation (ours: .05 where it is asked
+    for)"""
     norm_obs: bool = False
     """Whether observations are shifted and scaled by their running mean and deviation (SimBa, arXiv:2410.09754)"""
 
@@ -127,6 +130,7 @@ class RLConfig:
             "capacity": (self.capacity > 1, "at least 2"),
             "gamma": (0 <= self.gamma <= 1, "from 0 to 1"),
             "target_every": (self.target_every.unit in ("steps", "updates"), "in steps or updates, e.g. 8k"),
+            "holdout": (0 <= self.holdout < 1, "from 0 to below 1"),
             "target_tau": (0 < self.target_tau <= 1, "above 0 and at most 1"),
         }
         return broken(self, rules)

@@ -65,6 +65,16 @@ class View:
         size = size or learner.learn.batch_size
         return learner.place(learner.replay.peek(size, self.rng, learner.rl.n_step, learner.rl.gamma))
 
+    def held(self, size: int) -> Batch | None:
+        learner = self.learner
+        found = learner.replay.held(size, self.rng, learner.rl.n_step, learner.rl.gamma)
+        return None if found is None else learner.place(found)
+
+    def returns(self, size: int) -> tuple[Batch, Tensor] | None:
+        learner = self.learner
+        found = learner.replay.returns(size, self.rng, learner.rl.n_step, learner.rl.gamma)
+        return None if found is None else (learner.place(found[0]), found[1].to(learner.device))
+
     def extra_update(self, losses: Callable[[Batch], Iterator[Loss]] | None = None, batch: Batch | None = None) -> None:
         self.learner.extra_update(self.batch() if batch is None else batch, self.seed(), losses)
 

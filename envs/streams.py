@@ -109,6 +109,12 @@ class Stream:
         """Examples of the present task, uniformly with replacement, in memory of their own; nothing moves."""
         return self._gather(torch.from_numpy(rng.integers(len(self), size=size)), self.buffer(size))
 
+    def held(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> None:
+        """Nothing is held out; a test set is examined at the end of each task."""
+
+    def returns(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> None:
+        """Nothing follows."""
+
     def buffer(self, size: int, n: int = 0) -> Batch:
         """A Batch to pass as `out`: no reward, nothing follows, all of weight 1."""
         return labelled(*(each.new_empty((size, *each.shape[1:])) for each in self.train))

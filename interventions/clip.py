@@ -56,14 +56,12 @@ class Clip(Intervention):
         """beyond: tensors that had to be clipped."""
         beyond: list[Tensor] = []
         for name, bounds in state.items():
-            rows = [
-                (p, self.clip_kappa * bounds[n]) for n, ps in self.clipped(subject.parts[name].net).items() for p in ps
-            ]
-            ps, limits = [p for p, _ in rows], [limit for _, limit in rows]
-            largest = torch._foreach_norm(ps, inf)
-            beyond += [size > limit for size, limit in zip(largest, limits, strict=True)]
-            torch._foreach_clamp_max_(ps, limits)
-            torch._foreach_clamp_min_(ps, [-limit for limit in limits])
+            for path, parameters in self.clipped(subject.parts[name].net).items():
+                limit = self.clip_kappa * bounds[path]
+                for p in parameters:  # one by one: foreach takes 15 ms for 1.7M parameters, this takes 2
+                    low, high = p.aminmax()
+                    beyond.append((low < -limit) | (high > limit))
+                    p.clamp_(-limit, limit)
         return {"beyond": torch.stack(beyond).sum()} if beyond else {}
 
 

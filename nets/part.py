@@ -64,7 +64,9 @@ class Part:
 
     def wearing(self, weights: Weights) -> Net:
         """The network with these weights in place of its own, for a call; nothing is written."""
-        return lambda *inputs: functional_call(self.net, dict(weights), inputs)
+        mine = dict(self.net.named_parameters())
+        worn = {name: laid(x, mine[name]) if name in mine else x for name, x in weights.items()}
+        return lambda *inputs: functional_call(self.net, worn, inputs)
 
     def weights(self, slow: bool = False) -> dict[str, Tensor]:
         """A copy of all parameters, by name; of the slow copy if asked for."""
@@ -170,6 +172,11 @@ class Part:
         self.age, other["age"] = other["age"], self.age
 
 
+def laid(x: Tensor, p: Tensor) -> Tensor:
+    """x in p's memory order and place, which a checkpoint does not keep and a convolution's last bits depend on."""
+    return x if x.stride() == p.stride() and x.device == p.device else torch.empty_like(p).copy_(x)
+
+
 def blend(live: Mapping[str, nn.Parameter], phi: Weights, keep: float, noise: float) -> None:
     """p <- keep p + noise phi in place; keep 0 forgets even a non-finite p."""
     for name, p in live.items():
@@ -267,6 +274,15 @@ class Subject(Protocol):
 
     def batch(self, size: int = 0) -> Batch:
         """A batch of the replay drawn with the caller's own stream, in memory of its own; 0 is a minibatch's size."""
+        ...
+
+    def held(self, size: int) -> Batch | None:
+        """As `batch`, of the episodes that --holdout keeps from every other batch; None if there are none."""
+        ...
+
+    def returns(self, size: int) -> tuple[Batch, Tensor] | None:
+        """As `batch`, of recent transitions whose outcome is known, and the discounted return that the policy which
+        acted had from each, [B]; None if there are none."""
         ...
 
     def extra_update(self, losses: Callable[[Batch], Iterator[Loss]] | None = None, batch: Batch | None = None) -> None:

@@ -6,7 +6,15 @@ from pkgutil import iter_modules
 
 from probes.base import Probe
 
-FRAME = ("base", "fit", "spectrum", "targets")  # files of this folder that hold no measurement
+FRAME = (
+    "anchor",
+    "base",
+    "fit",
+    "gram",
+    "hessian",
+    "spectrum",
+    "targets",
+)  # files of this folder that hold no measurement
 COSTS = {"cheap": ("cheap",), "mid": ("cheap", "mid"), "all": ("cheap", "mid", "dear")}
 
 

@@ -40,6 +40,17 @@ class Replay(Protocol):
         """`size` transitions, each as likely as any other, in memory of their own; moves nothing but rng."""
         ...
 
+    def held(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> Batch | None:
+        """As `peek`, of the episodes held out from `sample` and `peek`; None if there are none."""
+        ...
+
+    def returns(
+        self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99
+    ) -> tuple[Batch, Tensor] | None:
+        """As `peek`, of recent transitions whose outcome is known, and the discounted return from each, [B]; None if
+        there are none."""
+        ...
+
     def buffer(self, size: int, n: int = 0) -> Batch:
         """A Batch to pass as `out` with this n; 0 for any."""
         ...

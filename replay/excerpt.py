@@ -1,7 +1,12 @@
 """Excerpts: transitions cut out of a replay to be stored with a snapshot, each of their frames once."""
 
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import dm_env
 import numpy as np
 import torch
+from torch import Tensor
 
 from replay.batch import Batch
 from replay.nstep import windows
@@ -42,3 +47,53 @@ def restore_excerpt(arrays: dict[str, np.ndarray]) -> Batch:
         weight=torch.ones(size),
         index=torch.arange(size),
     )
+
+
+class Excerpt:
+    """A replay of the transitions kept with a snapshot: it answers what a probe asks; nothing can be added."""
+
+    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
+        self.batch = restore_excerpt(arrays)
+
+    def __len__(self) -> int:
+        return len(self.batch.obs)
+
+    def sample(
+        self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99, out: Batch | None = None
+    ) -> Batch:
+        return self.peek(size, rng, n, gamma)
+
+    def peek(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> Batch:
+        """Uniformly with replacement, with the n and gamma of the run."""
+        rows = torch.from_numpy(rng.integers(len(self), size=size))
+        return Batch(*(x[rows] for x in self.batch))
+
+    def held(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> None:
+        """Nothing of it is held out."""
+
+    def returns(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> None:
+        """What came of its states is not kept."""
+
+    def excerpt(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> NoReturn:
+        raise ValueError("an excerpt is not cut again; copy the snapshot that it comes from")
+
+    def buffer(self, size: int, n: int = 0) -> Batch:
+        return Batch(*(x.new_empty((size, *x.shape[1:])) for x in self.batch))
+
+    def add(self, now: dm_env.TimeStep, action: np.ndarray, then: dm_env.TimeStep) -> NoReturn:
+        raise ValueError("an excerpt takes no transitions; learn from a replay")
+
+    def logs(self) -> Mapping[str, Any]:
+        return {}
+
+    def reprioritize(self, index: Tensor, td: Tensor) -> None:
+        """Nothing: all stay equally likely."""
+
+    def thin(self, keep: float = 0.0) -> None:
+        """Nothing: what was kept stays."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing is saved of it."""

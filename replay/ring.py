@@ -6,7 +6,8 @@ has its place like any other. Rows carry absolute times, which never wrap: row t
 and lies in slot key % (T*N).
 
 Capacity counts rows, hence agent steps plus one row per episode (the reset). An Atari row is 7,070 bytes per
-environment; memory is touched only as it fills.
+environment; memory is touched only as it fills. With `holdout` a row has one byte more: whether its episode is held
+out from all that is learned, by a hash of the key that the episode began at.
 """
 
 from collections.abc import Mapping
@@ -35,10 +36,11 @@ class Ring:
         action: tuple[int, ...] = (),
         action_dtype: DTypeLike = np.int32,
         num_envs: int = 1,
+        holdout: float = 0.0,
     ) -> None:
         if capacity < num_envs * max(stack, 1):
             raise ValueError(f"capacity {capacity} cannot hold a stack of {stack} for {num_envs} environments")
-        self.stack, self.num_envs = stack, num_envs
+        self.stack, self.num_envs, self.holdout = stack, num_envs, holdout
         self.length = -(-capacity // num_envs) + 1  # T: the present needs a row of its own
         self.size = self.length * num_envs
         self.start = self.stop = 0
@@ -49,6 +51,7 @@ class Ring:
         self.discount = np.zeros(self.size, np.float32)
         self.step_type = np.zeros(self.size, np.uint8)
         self.age = np.zeros(self.size, np.uint8)  # rows since FIRST, as far as a byte counts
+        self.held = np.zeros(self.size if holdout else 0, np.uint8)
 
     @property
     def row_bytes(self) -> int:
@@ -75,8 +78,13 @@ class Ring:
         valid: NDArray[np.bool_] = kept & (self.step_type[slots] != LAST)
         return valid
 
+    def trained(self, keys: Keys) -> NDArray[np.bool_]:
+        """[B] whether a transition starts here that may be learned from."""
+        valid = self.starts(keys)
+        return valid & (self.held[self.slots(keys)] == 0) if self.holdout else valid
+
     def transitions(self) -> Keys:
-        """The keys of all transitions that can be sampled, oldest first."""
+        """The keys of all transitions, held out or not, oldest first."""
         keys = np.arange(self.start * self.num_envs, self.present)
         return keys[self.starts(keys)]
 
@@ -146,6 +154,9 @@ class Ring:
         self.step_type[here] = step.step_type
         # A very first row in mid-episode gets age 1: its stack reaches behind row 0, so it is not sampled.
         self.age[here] = np.where(step.step_type == FIRST, 0, np.minimum(self.age[before], OLDEST - 1) + 1)
+        if self.holdout and self.stop:  # the first episodes are learned from, so that there is something to learn
+            keys = self.stop * self.num_envs + np.arange(self.num_envs)
+            self.held[here] = np.where(step.step_type == FIRST, uniform(keys) < self.holdout, self.held[before])
         self.stop += 1
         self.start = max(self.start, self.stop - self.length)
 
@@ -168,6 +179,15 @@ class Ring:
             "discount": self.discount,
             "step_type": self.step_type,
             "age": self.age,
+            **({"held": self.held} if self.holdout else {}),
         }
         shape = (self.length, self.num_envs)
         return {name: column.reshape(*shape, *column.shape[1:]) for name, column in flat.items()}
+
+
+def uniform(keys: Keys) -> NDArray[np.float64]:
+    """A number in [0, 1) that hangs on each key alone: splitmix64 (Steele et al. 2014)."""
+    x = (keys.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
+    return (x ^ (x >> np.uint64(31))) / 2.0**64

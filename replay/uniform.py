@@ -4,12 +4,14 @@ from typing import Any
 
 import dm_env
 import numpy as np
+import torch
 from numpy.typing import DTypeLike
 from torch import Tensor
 
 from replay.batch import Batch
 from replay.excerpt import excerpt
 from replay.gather import buffer, gather
+from replay.outcome import outcomes
 from replay.ring import Keys, Ring
 
 TRIES = 32  # rounds of rejection before all transitions are listed; at 50 % valid, one draw in 4e9 gets there
@@ -19,7 +21,8 @@ class Uniform:
     """The last `capacity` rows (steps plus one per episode) of N environments, sampled uniformly with replacement.
 
     `stack` past frames make an observation [B, stack, *frame], newest last; 0 where an observation is one frame.
-    Batch.index is time * N + environment. Rows are persisted through `ring`, the counters through `state_dict`.
+    `holdout` is the share of episodes that no sample holds. Batch.index is time * N + environment. Rows are persisted
+    through `ring`, the counters through `state_dict`.
     """
 
     def __init__(
@@ -31,8 +34,9 @@ class Uniform:
         action: tuple[int, ...] = (),
         action_dtype: DTypeLike = np.int32,
         num_envs: int = 1,
+        holdout: float = 0.0,
     ) -> None:
-        self.ring = Ring(capacity, frame, dtype, stack, action, action_dtype, num_envs)
+        self.ring = Ring(capacity, frame, dtype, stack, action, action_dtype, num_envs, holdout)
 
     def __len__(self) -> int:
         """Rows something followed: the transitions and the resets, over all environments."""
@@ -53,6 +57,20 @@ class Uniform:
 
     def peek(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> Batch:
         return self.gather(draw(self.ring, size, rng), n, gamma)
+
+    def held(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> Batch | None:
+        keys = self.ring.transitions()
+        keys = keys[~self.ring.trained(keys)]
+        return self.gather(rng.choice(keys, size), n, gamma) if len(keys) else None
+
+    def returns(
+        self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99
+    ) -> tuple[Batch, Tensor] | None:
+        keys, g = outcomes(self.ring, gamma)
+        if not len(keys):
+            return None
+        chosen = rng.integers(len(keys), size=size)
+        return self.gather(keys[chosen], n, gamma), torch.from_numpy(g[chosen])
 
     def buffer(self, size: int, n: int = 0) -> Batch:
         """A Batch to pass as `out`, so that sampling allocates nothing of its size."""
@@ -79,16 +97,18 @@ class Uniform:
 
 
 def draw(ring: Ring, size: int, rng: np.random.Generator) -> Keys:
-    """[B] keys of transitions, each as likely as any other: draw rows, keep the valid, draw the rest again."""
+    """[B] keys of transitions, each as likely as any other: draw rows, keep the valid, draw the rest again. What is
+    held out is learned from only while there is nothing else."""
     low = ring.start * ring.num_envs
     high = max(ring.present, low + 1)
     keys = rng.integers(low, high, size)
     for _ in range(TRIES):
-        valid = ring.starts(keys)
+        valid = ring.trained(keys)
         if valid.all():
             return keys
         keys[~valid] = rng.integers(low, high, size - valid.sum())
     everything = ring.transitions()
     if not len(everything):
         raise ValueError(f"no transition to sample among {ring.present - low} rows; add steps first")
-    return rng.choice(everything, size)
+    mine = everything[ring.trained(everything)]
+    return rng.choice(mine if len(mine) else everything, size)

@@ -8,6 +8,7 @@ import pytest
 
 from agents.dqn import DQNConfig
 from agents.flags import parse
+from interventions import methods
 from tests.agents.tiny import parsed
 
 
@@ -29,7 +30,7 @@ def told():
         if line.startswith("╭"):
             group = groups[line.strip("╭─╮ ").removesuffix("options").strip()] = {}
         elif line.startswith(("│ --", "│ -h")):
-            flag = re.search(r"--[a-z-]+", line)[0]
+            flag = re.search(r"--[a-z0-9-]+", line)[0]
             group[flag] = line.strip("│ ")
         elif line.startswith("│  ") and group:
             group[flag] += " " + line.strip("│ ")
@@ -38,7 +39,7 @@ def told():
 
 def test_flags_are_grouped_by_what_they_belong_to(told):
     agent = ["agent", "agent.learn", "agent.learn.optim", "agent.rl", "agent.net"]
-    assert [g for g in told if told[g]] == ["", "run", "game", "tasks", *agent, "optreset", "redo", "reset", "shrink"]
+    assert [g for g in told if told[g]] == ["", "run", "game", "tasks", *agent, *methods()]
     assert "--lr" in told["agent.learn.optim"]
     assert "--reset-groups" in told["reset"]
 
@@ -61,7 +62,7 @@ def test_every_count_and_period_names_its_unit(told):
     for group in told.values():
         for text in group.values():
             if "COUNT" in text or "PERIOD" in text:
-                assert re.search(r"steps?|frames|updates|targets", text.partition("(default:")[0]), text
+                assert re.search(r"steps?|frames|[Uu]pdates|targets", text.partition("(default:")[0]), text
 
 
 def test_the_head_says_how_a_period_is_written(capsys):

@@ -10,7 +10,8 @@ from runs import pack
 from runs.checkpoint import load
 from runs.record import rows
 
-PROBED = ("--probe-every=20", "--replay-ratio=1", "--out=here")
+# Probes that ask for no loss: `poison` counts the calls.
+PROBED = ("--probe-every=20", "--probes=dormant,norm", "--replay-ratio=1", "--out=here")
 
 
 @pytest.fixture

@@ -229,7 +229,7 @@ def test_with_layer_norm_q_is_bounded_by_its_output_weights():
     learner = made("--norm=layer", "--norm-parts=critic")[1]
     far = torch.full((4, 1), 1e6)
     for judge, q in zip(learner.parts["critic"].net.ensemble, learner.parts["critic"].net(far, far), strict=True):
-        out = judge.head["value"]
+        out = judge.value
         assert (q.abs() <= out.weight.norm() * math.sqrt(8) + out.bias.abs() + 1e-4).all()
     assert "LayerNorm" not in str(learner.parts["actor"].net)
     assert "GroupNorm" not in str(learner.parts["actor"].net)

@@ -40,7 +40,7 @@ def test_the_fresh_network_has_learned_before_the_next_step():
     assert plain.parts["q"].age == 0
     assert learned.parts["q"].age == 40
     batch = plain.replay.peek(64, plain.rng["replay"])
-    losses = [float(next(learner.losses(batch, learner.loss_rng)).value) for learner in (learned, plain)]
+    losses = [next(learner.losses(batch, learner.loss_rng)).value.item() for learner in (learned, plain)]
     assert losses[0] < losses[1]
 
 

@@ -48,7 +48,7 @@ def test_a_student_that_is_the_teacher_has_no_loss(name):
 @pytest.mark.parametrize(("name", "updates"), [("dqn", 150), ("sac", 250), ("classifier", 150)])
 def test_the_loss_falls_below_a_tenth_of_the_fresh_networks(name, updates):
     flags = ("--lr=2e-3", "--batch-size=32") if name != "sac" else ("--lr=3e-3", "--critic-lr=3e-3")
-    world, learner = reset_once(name, "--distill-updates=1", *flags, "--distill-weight=1", updates=12)
+    _, learner = reset_once(name, "--distill-updates=1", *flags)
     teacher = {n: part.weights() for n, part in learner.parts.items()}
     method, subject = Distill(distill_updates=updates), learner.view(stream(0, "test"))
     mine = {}

@@ -109,9 +109,7 @@ def test_the_students_slow_network_follows_as_the_agents_does():
     learn(learner, world, 15)
     student = state(learner)["students"]["q"]
     name = "torso.fc1.writer.weight"
-    birth = learner.parts["q"].fresh
     assert not torch.equal(student["target"][name], student["net"][name])
-    assert birth
     world, learner = taken("dqn", VECTORS, *ON, "--target-every=1:updates")
     learn(learner, world, 16)
     student = state(learner)["students"]["q"]

@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from agents.build import build
 from interventions.injection import Injection
 from nets.injected import tails
 from runs.units import NEVER, Period
 from tests.interventions.small import IMAGES, VECTORS, fire, named
-from tests.laws.members import learn, taken
+from tests.laws.members import AGENTS, learn, parsed, small, taken
 
 NAME = {"dqn": "q", "classifier": "net"}
 CASES = [
@@ -116,6 +117,19 @@ def test_the_live_head_is_a_fresh_draw_and_the_old_one_is_kept():
     assert all(torch.equal(after[n], before[n]) for n in body)
 
 
+def test_the_slow_network_freezes_its_own_head_and_goes_on_with_the_same_draw():
+    _, learner = agent()
+    part = learner.parts["q"]
+    with torch.no_grad():
+        part.target.head.value.weight.add_(1.0)
+    before = {n: p.clone() for n, p in part.target.named_parameters()}
+    fire(method(learner), learner)
+    assert part.target.injected.filled() == 1
+    for n in bodies(part)[1]:
+        assert torch.equal(part.target.get_parameter(f"injected.slots.0.old.{n}"), before[n])
+        assert torch.equal(part.target.get_parameter(n), part.net.get_parameter(n))
+
+
 def test_the_optimizer_forgets_the_live_head_alone():
     _, learner = agent()
     part = learner.parts["q"]
@@ -213,9 +227,6 @@ REFUSED = [
 
 @pytest.mark.parametrize(("flags", "sentence"), REFUSED)
 def test_what_cannot_be_is_refused_with_a_sentence(flags, sentence):
-    from agents.build import build
-    from tests.laws.members import AGENTS, parsed, small
-
     with pytest.raises(ValueError, match=sentence):
         build(AGENTS["dqn"][0], parsed("dqn", f"--env={IMAGES}", "--preset=none", *small("dqn"), *flags))
 

@@ -137,3 +137,24 @@ def test_scores_average_to_1_over_a_layer(env):
         outputs(learner, states(learner))
     for x in net.layers():
         torch.testing.assert_close(dormancy(score(tape.acts[x.name], x.units)).mean(), torch.tensor(1.0))
+
+
+def test_outgoing_weights_can_be_drawn_anew():
+    learner = agent(VECTORS)
+    kill(learner)
+    fire(ReDo(redo_tau=0.0, redo_outgoing=1.0), learner)
+    assert learner.parts["q"].net.head.value.weight[:, [2, 3]].abs().min() > 0
+
+
+def test_a_firing_reports_how_many_units_it_recycled():
+    learner = agent(VECTORS, "--redo-every=5:updates", "--redo-tau=1e9", updates=5)
+    assert learner.chain.drain()[0]["event/redo/units/q"] == 24
+
+
+def test_the_slow_network_is_left_for_its_next_sync():
+    learner = agent()
+    kill(learner)
+    part = learner.parts["q"]
+    before = {n: p.clone() for n, p in part.target.named_parameters()}
+    fire(ReDo(redo_tau=0.0, redo_batch=512), learner)
+    assert all(torch.equal(p, before[n]) for n, p in part.target.named_parameters())

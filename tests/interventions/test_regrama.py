@@ -62,6 +62,16 @@ def test_opposite_gradients_of_two_samples_cancel_only_in_the_weights(score, goa
     assert measured(value, [layer], seen, score)["fc"].tolist() == goal
 
 
+def test_w_is_the_mean_size_over_incoming_weights_whatever_their_signs():
+    block, head = Block(Linear(2, 2), "none", "tanh"), Linear(2, 1)
+    layer = block.layer("fc", [head])
+    with torch.no_grad():
+        block.writer.weight.fill_(0.0), block.writer.bias.fill_(0.0)  # tanh'(0) = 1
+        head.weight.copy_(torch.tensor([[1.0, -3.0]]))
+    value = head(block(torch.tensor([[2.0, -4.0]]))).sum()  # dL/dw = (2, -4) and (-6, 12)
+    assert measured(value, [layer], {}, "w")["fc"].tolist() == [3.0, 9.0]
+
+
 def test_a_before_the_activation_sees_that_a_unit_is_dead_and_h_behind_it_does_not():
     learner = agent(VECTORS, updates=3)
     with torch.no_grad():

@@ -102,6 +102,15 @@ def test_outgoing_weights_can_be_a_multiple_of_the_draw():
             torch.testing.assert_close(edge.reader.weight[:, columns], 0.5 * new.reader.weight[:, columns])
 
 
+def test_a_reborn_unit_does_not_hear_another_reborn_one():
+    q = agent("toy:catch").parts["q"]
+    conv2, conv3 = q.net.layers()[1:3]
+    recycle(q, {conv2.name: units(1), conv3.name: units(4)}, seed=5)
+    kernel = conv3.writer.weight
+    assert not kernel[4, 1].any()
+    assert torch.equal(kernel[4, 2:], born(q, 5)[conv3.name].writer.weight[4, 2:])
+
+
 def test_nothing_chosen_is_nothing_done():
     q = agent("toy:chain").parts["q"]
     before, slots = named(q), moments(q)

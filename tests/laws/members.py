@@ -31,8 +31,8 @@ COMMON = [
 ACTING = ["--capacity=300", "--warmup=40", "--replay-ratio=0.5", "--target-every=25", "--num-envs=2", "--n-step=3"]
 LABELS = ["--images=60", "--task-every=30"]
 ENVS = ("toy:chain", "toy:catch", "CartPole-v1", "toy:reach", "labels:generated", "drift:bits")
-
 EARLY = {"cbp": ["--cbp-maturity=5"], "snr": ["--snr-tau-max=5"]}  # so that they act within the laws' few updates
+
 
 def agents_of() -> dict[str, tuple[type[Learner], type[AgentConfig]]]:
     """{name: (agent, config)} of every module in agents/ that defines both."""

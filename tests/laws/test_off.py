@@ -54,7 +54,8 @@ def test_a_method_switched_on_changes_the_agent_and_no_foreign_stream(name, meth
         changed.append(not same(off["agent"]["parts"], on["agent"]["parts"]))
         assert same(off["agent"]["rng"]["act"], on["agent"]["rng"]["act"])
         assert same(off["agent"]["rng"]["init"], on["agent"]["rng"]["init"])
-        assert torch.equal(off["agent"]["loss_rng"], on["agent"]["loss_rng"])
+        if off["agent"]["clock"]["updates"] == on["agent"]["clock"]["updates"]:
+            assert torch.equal(off["agent"]["loss_rng"], on["agent"]["loss_rng"])
     assert any(changed) or not changed
 
 

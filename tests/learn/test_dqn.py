@@ -21,10 +21,12 @@ def test_dqn_solves_cartpole(tmp_path):
     assert scores[-1] >= 475, scores
 
 
-def test_q_learning_on_the_chain_reaches_the_analytic_values():
+@pytest.mark.parametrize("loss", ["mse", "hl_gauss", "two_hot"])
+def test_q_learning_on_the_chain_reaches_the_analytic_values(loss):
     """Five states, one-hot input, no hidden layer: Q* to 1e-2."""
     flags = "--env=toy:chain --preset=none --hidden --gamma=0.9 --lr=1e-2 --eps=1e-8 --batch-size=64 --replay-ratio=1"
-    flags += " --warmup=500 --capacity=5k --target-every=100 --epsilon-start=1 --epsilon-final=1 --loss=mse"
+    flags += " --warmup=500 --capacity=5k --target-every=100 --epsilon-start=1 --epsilon-final=1"
+    flags += f" --loss={loss}" + ("" if loss == "mse" else " --value-range -0.5 1.5 --lr=3e-2")
     world, agent = build(DQN, parse("dqn", DQNConfig, flags.split()))
     world.begin()
     for _ in world.loop(agent):
@@ -33,6 +35,6 @@ def test_q_learning_on_the_chain_reaches_the_analytic_values():
         if agent.clock["steps"] >= 6_000:
             break
     with torch.no_grad():
-        q = agent.parts["q"].net(torch.eye(5)).numpy()
+        q = agent.values(agent.parts["q"].net(torch.eye(5))).numpy()
     star = chain_q_star(0.9)
     np.testing.assert_allclose(q[:-1], star[:-1], atol=1e-2)  # nobody acts at the right end

@@ -14,7 +14,7 @@ from runs.rng import stream
 from tests.interventions.small import IMAGES, agent
 from tests.laws.members import learn, taken
 
-FAST = ["--lr=3e-3", "--hidden", "32"]
+FAST = ["--lr=3e-3", "--width=1", "--hidden", "32"]
 
 
 def subject(*flags, name="dqn", env="CartPole-v1", updates=5):
@@ -34,25 +34,25 @@ def trial(part="q", **options):
 
 
 def test_a_fresh_network_fits_as_well_as_fresh_networks():
-    seen, repeats = subject(updates=0 + 1), range(6)
-    part = seen.parts["q"]
-    part.redraw(lambda: 123)
-    chosen, probe = states(seen), trial(updates=300)
+    seen, repeats = subject("--lr=1e-2", updates=1), range(4)
+    seen.parts["q"].redraw(lambda: 123)
+    chosen, probe = states(seen, 24), trial(updates=200)
     mine = np.array([score(row) for row in probe.run(seen, chosen, repeats)])
     fresh = np.mean([[score(row) for row in probe.run(seen, chosen, repeats, draw=j)] for j in range(3)], 0)
     low, high = interval(fresh - mine)
-    assert low <= 0 <= high or abs((fresh - mine).mean()) < 0.05
+    assert low <= 0 <= high
     assert fresh.mean() > 0.5
 
 
 def test_a_network_of_dead_units_learns_nothing():
-    seen = subject()
+    seen = subject("--lr=1e-2")
     for layer in seen.parts["q"].net.layers():
         layer.writer.weight.data.zero_()
         layer.writer.bias.data.fill_(-1.0)
-    chosen = states(seen)
-    dead, fresh = (trial(updates=300).run(seen, chosen, range(3), draw)[0] for draw in (None, 0))
-    assert abs(score(dead)) < 0.05 < 0.5 < score(fresh)
+    chosen = states(seen, 24)
+    dead, fresh = (trial(updates=200).run(seen, chosen, range(3), draw)[0] for draw in (None, 0))
+    assert abs(score(dead)) < 0.05
+    assert score(fresh) > 0.5
 
 
 def test_the_target_is_the_sine_of_a_network_in_float64():
@@ -187,11 +187,12 @@ def test_a_fresh_head_leaves_the_old_one_out_of_the_fit():
 
 def test_random_labels_are_learned_by_a_fresh_network_and_the_share_of_right_ones_is_noted():
     seen = subject()
-    probe = trial(target="labels", head="fresh", optimizer="adam", updates=800, batch=64)
-    row = probe.run(seen, states(seen), [0], draw=0)[0]
-    assert row["const"] == pytest.approx(math.log(10), abs=0.1)
+    probe = trial(target="labels", head="fresh", optimizer="adam", rate=10, updates=300)
+    row = probe.run(seen, states(seen, 32), [0], draw=0)[0]
+    assert row["const"] == pytest.approx(math.log(10), abs=0.2)
     assert list(row["accuracy"])[:3] == ["0", "10", "50"]
-    assert row["accuracy"]["0"] < 0.4 < 0.9 < row["accuracy"]["800"]
+    assert row["accuracy"]["0"] < 0.4
+    assert row["accuracy"]["300"] > 0.9
     assert "held" not in row
 
 
