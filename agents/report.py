@@ -16,6 +16,8 @@ from runs import picture
 
 COLUMNS = 3
 LINES = 6  # in a panel; those with the shortest names
+FITTED = "trainability"
+FLOOR = -1.0  # least score that is drawn: what lies below has diverged, or has old values to unlearn
 COLORS = ("tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:olive", "tab:gray")  # of events
 Series = Mapping[str, Sequence[tuple[float, float]]]  # {tag: [(step, value)]}
 Summary = Mapping[str, Any]
@@ -45,9 +47,11 @@ def trainability(summaries: Mapping[str, Summary], events: Mapping[str, Sequence
         size = f"{budget['updates']:,} updates of {budget['batch']}, {budget['repeats']} repeats"
         axis.set_title(f"{' on '.join(panel)} ({size})", loc="left", fontsize=10)
         axis.set(xlabel="agent steps", ylabel="1 - loss / loss of a constant")
+        axis.set_ylim(bottom=max(axis.get_ylim()[0], FLOOR))
         axis.legend(fontsize=8, loc="best", framealpha=0.7)
         axis.grid(alpha=0.25)
-    figure.suptitle("trainability; band: fresh networks, dotted: below it the budget is too small", fontsize=10)
+    title = "trainability beside fresh networks (dashed); where those stay below the dotted line nothing is told"
+    figure.suptitle(title, fontsize=10)
     figure.tight_layout()
     return saved(figure, path)
 
@@ -62,7 +66,14 @@ def curve(axis: Any, track: Mapping[str, Any], label: str) -> None:
     if known:
         axis.fill_between(steps, *zip(*(row["score_interval"] for row in rows), strict=True), color=color, alpha=0.25)
     fresh = [row["fresh"] for row in rows]
-    axis.plot(steps, fresh, color=color, lw=1, ls="--", label="fresh networks")
+    axis.plot(
+        steps,
+        fresh,
+        color=color,
+        lw=1,
+        ls="--",
+        label="fresh" + (f", learning rate x {track['rate']:g}" if track["rate"] != 1 else ""),
+    )
     if known:
         axis.fill_between(steps, *zip(*(row["fresh_interval"] for row in rows), strict=True), color="gray", alpha=0.25)
 
@@ -86,13 +97,15 @@ def probes(rows: Sequence[Row], events: Mapping[str, Sequence[float]], path: Pat
 
 
 def report(run: Path, word: str) -> Path:
-    """RUN/report.png: everything recorded and measured. word: the verdict that stands in the title."""
+    """RUN/report.png: what the run recorded, and what was measured on snapshots besides. word: the verdict, for the
+    title."""
     series, events = picture.gather(run) if (run / "metrics.jsonl").exists() else ({}, {})
+    measured: dict[str, list[tuple[float, float]]] = {}
     for row in kept(run):
         for tag, value in row.items():
             if tag != "step":
-                series.setdefault(f"{tag} (snapshots)", []).append((row["step"], value))
-    return page(series, events, run / "report.png", f"{'/'.join(run.resolve().parts[-3:])}: {word}")
+                measured.setdefault(tag, []).append((row["step"], value))
+    return page({**measured, **series}, events, run / "report.png", f"{'/'.join(run.resolve().parts[-3:])}: {word}")
 
 
 def page(series: Series, events: Mapping[str, Sequence[float]], path: Path, title: str) -> Path:
@@ -108,6 +121,8 @@ def page(series: Series, events: Mapping[str, Sequence[float]], path: Path, titl
             axis.plot(x, y, lw=1.1, marker="." if len(x) < 40 else None, label=short(tag, name))
         mark(axis, events)
         more = f" ({len(tags) - LINES} more)" if len(tags) > LINES else ""
+        if FITTED in name:
+            axis.set_ylim(bottom=max(axis.get_ylim()[0], FLOOR))
         axis.set_title(name + more, loc="left", fontsize=9)
         axis.tick_params(labelsize=7)
         axis.legend(fontsize=6, loc="best", framealpha=0.6)
@@ -119,12 +134,15 @@ def page(series: Series, events: Mapping[str, Sequence[float]], path: Path, titl
 
 
 def panels(series: Series) -> dict[str, list[str]]:
-    """{title: its tags}: a probe has a panel, any other tag that of its first word; wall time has none."""
+    """{title: its tags}: a probe has a panel, each target of trainability too, any other tag that of its first word;
+    wall time has none."""
     groups: dict[str, list[str]] = {}
     for tag in ordered(series):
-        words = tag.removesuffix(" (snapshots)").split("/")
-        if words[0] not in ("speed", "event"):
-            groups.setdefault("/".join(words[: 2 if words[0] == "probe" else 1]), []).append(tag)
+        words = tag.split("/")
+        fit = tag.startswith(f"probe/{FITTED}")
+        if words[0] not in ("speed", "event") and not (fit and words[-1] in ("loss", "held")):
+            depth = 3 if fit else 2 if words[0] == "probe" else 1
+            groups.setdefault("/".join(words[:depth]), []).append(tag)
     return dict(sorted(groups.items(), key=lambda group: (group[0].startswith("probe/"), group[0])))
 
 

@@ -24,9 +24,18 @@ AGENTS: dict[str, tuple[type[Learner], type[AgentConfig], list[str]]] = {
 ROUNDS, UPDATES = 15, {"dqn": 4, "sac": 20}  # alternations, and updates in each
 TYPICAL = {  # first fields that are numbers, at the value of their source
     "l2init": 1e-2,
+    "wasserstein": 1e-3,
+    "spectral": 1e-4,
+    "parseval": 1e-3,
+    "featurerank": 1e-3,
+    "dr3": 0.1,
+    "infer": 0.1,
+    "churn": 100.0,
     "popart": 3e-4,
     "softshrink": 1e-6,
-    "augment": 4,
+    "snr": 0.01,
+    "clip": 2.0,
+    "amplitude": 0.6,
 }
 
 
@@ -55,12 +64,16 @@ def switch(name: str, method: type[Intervention]) -> list[str] | None:
     flag = f"--{first.name.replace('_', '-')}"
     if isinstance(first.default, str):
         return None
-    value = (
-        "1M:updates"
-        if isinstance(first.default, Period)
-        else TYPICAL.get(name, 3 if isinstance(first.default, int) else 0.1)
-    )
-    return [f"{flag}={value}", *method.needs.split()]
+    match first.default:
+        case Period():
+            on = f"{flag}=1M:updates"
+        case bool():
+            on = flag
+        case int():
+            on = f"{flag}=1"
+        case _:
+            on = f"{flag}={TYPICAL.get(name, 0.1)}"
+    return [on, *method.needs.split()]
 
 
 def costs(name: str) -> Iterator[tuple[str, str]]:

@@ -85,7 +85,7 @@ def switch(method: type[Intervention]) -> str:
 def fires(method: type[Intervention]) -> str:
     if method.fires:
         return method.fires
-    return "on a period or a condition" if isinstance(fields(method)[0].default, Period) else "at every update"
+    return "on a period or a condition" if isinstance(fields(method)[0].default, Period) else "every update"
 
 
 def settings(method: type[Intervention]) -> str:

@@ -46,6 +46,7 @@ def test_the_measures_by_hand():
 def test_one_percent_of_the_sum_is_met_exactly():
     assert srank(spectrum(*[1.0] * 128)) == 127  # 127/128 = .9922, 126/128 = .984
     assert pca(spectrum(*[1.0] * 128)) == 127
+    assert srank(spectrum(99.0, 1.0)) == 1  # at least .99
 
 
 def test_the_rank_of_lyle_sees_the_scale_and_divides_by_the_root_of_the_rows():

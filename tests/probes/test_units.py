@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from nets.anatomy import record
 from probes.dormant import Dormant
 from probes.units import Units
 from tests.probes.constructed import part, states, subject, write
@@ -111,6 +112,17 @@ def test_a_large_common_mean_makes_no_duplicates():
     g = torch.Generator().manual_seed(0)
     p = layer(torch.randn(3, 5, generator=g), 100.0)
     assert measure(torch.randn(64, 5, generator=g), q=p)["duplicate"] == 0
+
+
+@pytest.mark.parametrize("activation", ["relu", "crelu", "tanh"])
+def test_the_tape_shows_what_enters_an_activation(activation):
+    p, obs = part(hidden=(3,), activation=activation), torch.randn(4, 5)
+    with record(p.net) as tape:
+        p.net(obs)
+    torch.testing.assert_close(tape.pre["torso.fc1"], p.net.torso.fc1.writer(obs))
+    assert tape.cut().pre.keys() == tape.acts.keys()
+    tape.clear()
+    assert tape.pre == {}
 
 
 def test_sign_patterns_are_words_of_the_whole_layer():
