@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from agents.flags import BadInput
 from agents.school import School
 from agents.snapshots import place, thaw
 from probes.fit import Record, Trial
-from probes.targets import Pool, pool
+from probes.targets import Goal, Pool, pool
 from replay.batch import Batch, labelled
 from runs.rng import stream
 
@@ -86,7 +86,20 @@ def work(job: Job) -> list[Record]:
     """In a process of its own, or in this one."""
     fit, repeats = job
     subject = thaw(fit.run, fit.step).learner.view(stream(0, "fit"))
-    return fit.trial.run(subject, states(fit.run, fit.states, fit.size, fit.trial.target), repeats, fit.draw)
+    goals = [goal(replace(fit, step=fit.states, draw=None, trial=asked(fit.trial)), r) for r in repeats]
+    return fit.trial.run(subject, states(fit.run, fit.states, fit.size, fit.trial.target), repeats, fit.draw, goals)
+
+
+def asked(trial: Trial) -> Trial:
+    """Of equal trials here, the targets are equal."""
+    return Trial(trial.part, trial.target, seed=trial.seed)
+
+
+@lru_cache(256)
+def goal(fit: Fit, repeat: int) -> Goal:
+    """Computed once a process: a sine takes a pass over all states in float64."""
+    subject = thaw(fit.run, fit.step).learner.view(stream(0, "fit"))
+    return fit.trial.goal(subject, states(fit.run, fit.states, fit.size, fit.trial.target), repeat)
 
 
 @lru_cache(2)

@@ -172,7 +172,7 @@ class Chain:
         return {"links": links, "metrics": [list(row) for row in self.metrics.items()] if links else []}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.metrics = {tag: x for tag, x in state["metrics"]}
+        self.metrics = dict(state["metrics"])
         for link in self.links:
             link.load_state_dict(state["links"].get(link.name))
 

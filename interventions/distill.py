@@ -35,15 +35,15 @@ class Distill(Intervention):
     fires = "after each reset, and until its weight is 0"
 
     distill_updates: Count = 0
-    """Extra updates on L_D alone after each reset, e.g. 5k (ours: 5k)"""
+    """Extra updates on L_D alone after each reset, e.g. 5k (ours, 5k: docs/algorithms.md)"""
     distill_weight: float = 1.0
-    """c_0: factor on L_D beside the agent's own loss (ours: 1)"""
+    """c_0: factor on L_D beside the agent's own loss (ours: docs/algorithms.md)"""
     distill_anneal: Count = 20_000
-    """T_d: updates over which the factor falls to 0; 0 for no L_D beside the agent's own loss (ours: 20k)"""
+    """T_d: updates over which the factor falls to 0; 0 for no L_D beside the loss (ours: docs/algorithms.md)"""
     distill_teacher: Literal["online", "target"] = "online"
     """The teacher: the network before the reset, or its slow copy where it has one (BBF acts with that)"""
     distill_what: Literal["outputs", "policy"] = "outputs"
-    """outputs: values and policies; policy: softmax(Q) or the actor alone, where a schedule restarts (ours)"""
+    """outputs: values and policies; policy: softmax(Q) or actor, if schedules restart (ours: docs/algorithms.md)"""
 
     def refuse(self, subject: Subject) -> Iterator[str]:
         rules = {

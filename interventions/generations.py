@@ -32,9 +32,9 @@ class Generations(Intervention):
     generations_every: Every = NEVER
     """When a student takes over, e.g. 1M (agent steps) or 250k:updates (Igl et al. 2021)"""
     generations_updates: Count = 100_000
-    """For so many updates before, it learns beside the agent (ours: 100k)"""
+    """For so many updates before, it learns beside the agent (ours: docs/algorithms.md)"""
     generations_weight: float = 1.0
-    """Factor on the imitation at its birth; it falls linearly to 0 until it takes over (ours: 1)"""
+    """Factor on the imitation at its birth; it falls linearly to 0 until it takes over (ours: docs/algorithms.md)"""
 
     def refuse(self, subject: Subject) -> Iterator[str]:
         every = self.generations_every

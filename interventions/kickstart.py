@@ -35,7 +35,7 @@ class Kickstart(Intervention):
     kickstart_temperature: float = 1.0
     """T of both policies: less sharpens them (Schmitt et al. 2018: 1)"""
     kickstart_until: Count = 1_000_000
-    """Agent steps over which the factor falls to 0 (ours: 1M)"""
+    """Agent steps over which the factor falls to 0 (ours: docs/algorithms.md)"""
 
     def refuse(self, subject: Subject) -> Iterator[str]:
         rules = {

@@ -113,7 +113,7 @@ class Link:
             self.fired = self.crossed
             return
         self.state, self.fired, self.armed = saved["state"], saved["fired"], saved["armed"]
-        self.sums = {tag: x for tag, x in saved["sums"]}
+        self.sums = dict(saved["sums"])
         self.rng.bit_generator.state = saved["rng"]
 
 

@@ -5,9 +5,8 @@ methods, on 256 replay states; by Lanczos with 20 products, so that `bottom`, wh
 than a bound. trace: Hutchinson's estimate with 16 Rademacher vectors. step: top * lr; plain gradient descent is stable
 below 2, with momentum b below 2 + 2b. Where the optimizer keeps both moments of Adam: adam, the top eigenvalue of the
 Hessian preconditioned by 1 / (sqrt v + eps), and edge, adam over the largest at which Adam is stable,
-(2 + 2 b1) / ((1 - b1) lr) = 38 / lr at b1 = .9: 1 is the edge. The eigenvalues are of the loss in full batch; a run on
-minibatches of 32 stays below the edge. A part without a loss at this update (SAC's actor under --actor-every) and one
-without layers is absent.
+(2 + 2 b1) / ((1 - b1) lr) = 38 / lr at b1 = .9: 1 is the edge, as described for full batches. A part without a loss at
+this update (SAC's actor under --actor-every) and one without layers is absent.
 """
 
 import torch

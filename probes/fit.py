@@ -53,9 +53,21 @@ class Trial:
     def stream(self, *name: str | int) -> np.random.Generator:
         return stream(self.seed, "fit", self.part, self.target, *name)
 
-    def run(self, subject: Subject, states: Pool, repeats: Sequence[int], draw: int | None = None) -> list[Record]:
-        """A record for each repeat: of the subject's network, or of its fresh draw of this number."""
-        goals = [TARGETS[self.target](subject, self.part, states, self.stream("goal", r)) for r in repeats]
+    def goal(self, subject: Subject, states: Pool, repeat: int) -> Goal:
+        """What all networks are asked for in a repeat."""
+        return TARGETS[self.target](subject, self.part, states, self.stream("goal", repeat))
+
+    def run(
+        self,
+        subject: Subject,
+        states: Pool,
+        repeats: Sequence[int],
+        draw: int | None = None,
+        goals: Sequence[Goal] = (),
+    ) -> list[Record]:
+        """A record for each repeat: of the subject's network, or of its fresh draw of this number. goals: the repeats'
+        own, where they are known already."""
+        goals = goals or [self.goal(subject, states, r) for r in repeats]
         rows = [(self.start(subject, states, r, draw), goal, r) for r, goal in zip(repeats, goals, strict=True)]
         if self.stacks(subject.parts[self.part]):
             return self.fit(subject, states, rows)

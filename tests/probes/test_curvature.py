@@ -87,7 +87,9 @@ def test_products_are_those_of_the_hessian_of_a_network():
         return flat(torch.autograd.grad(p.net(obs).square().mean(), p.trainable))
 
     v = torch.randn(size, generator=rng())
-    torch.testing.assert_close(h @ v, (slope(theta + eps * v) - slope(theta - eps * v)) / (2 * eps), atol=1e-3, rtol=1e-2)
+    torch.testing.assert_close(
+        h @ v, (slope(theta + eps * v) - slope(theta - eps * v)) / (2 * eps), atol=1e-3, rtol=1e-2
+    )
 
 
 def test_adams_hessian_is_divided_by_the_root_of_its_second_moment():
@@ -119,7 +121,9 @@ def test_plain_gradient_descent_has_no_preconditioner():
 
 def test_gradient_descent_diverges_just_above_the_threshold_and_not_below():
     for lr, grows in ((0.49, False), (0.51, True)):
-        p = Part(lambda: QNetwork((5,), 2, NetConfig(hidden=())), OptimConfig(optimizer="sgd", lr=lr, betas=(0, 0)).make, 0)
+        p = Part(
+            lambda: QNetwork((5,), 2, NetConfig(hidden=())), OptimConfig(optimizer="sgd", lr=lr, betas=(0, 0)).make, 0
+        )
         loss = quadratic(4 * torch.eye(12))
         assert (measure(p, loss)["step"] > 2) == grows
         start = loss(p).item()
@@ -148,7 +152,9 @@ def test_a_loss_that_is_not_finite_never_reads_healthy():
     assert all(math.isnan(x) for x in (row["top"], row["bottom"]))
 
 
-@pytest.mark.parametrize(("name", "env", "flags"), [("classifier", "labels:generated", ["--net=vit", "--hidden", "--norm=layer"])])
+@pytest.mark.parametrize(
+    ("name", "env", "flags"), [("classifier", "labels:generated", ["--net=vit", "--hidden", "--norm=layer"])]
+)
 def test_attention_has_a_second_derivative(name, env, flags):
     world, agent = taken(name, env, *flags)
     learn(agent, world, 2)

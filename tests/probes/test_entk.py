@@ -34,12 +34,19 @@ def test_the_kernel_of_a_linear_network_is_the_product_of_its_inputs():
 
 def test_rank_and_condition_by_hand():
     row = spectrum(torch.tensor([8.0, 4.0, 4.0]).double().diag())
-    assert row == pytest.approx({"rank": 3, "effective": math.exp(0.5 * math.log(2) + 0.5 * math.log(4)), "condition": 2})
+    assert row == pytest.approx(
+        {"rank": 3, "effective": math.exp(0.5 * math.log(2) + 0.5 * math.log(4)), "condition": 2}
+    )
 
 
 def test_a_thousandth_of_the_largest_does_not_count():
     row = spectrum(torch.tensor([1000.0, 1.1, 0.9]).double().diag())
     assert row["rank"] == 2
+
+
+def test_what_is_rounding_beside_the_largest_is_no_smallest_eigenvalue():
+    assert "condition" not in spectrum(torch.tensor([1.0, 1.0, 1e-7]).double().diag())
+    assert spectrum(torch.tensor([1.0, 1.0, 1e-6]).double().diag())["condition"] == pytest.approx(1e6)
 
 
 def test_a_linear_network_has_no_more_directions_than_inputs():

@@ -57,7 +57,8 @@ def test_a_network_that_learned_its_states_by_heart_has_a_gap():
     held = agent.replay.ring.held == 1
     agent.replay.ring.reward[held] += 5.0
     other = Generalisation().measure(subject, subject.batch(256), {})
-    assert abs(even["td"]) < 0.5 < 4 < other["td"]
+    assert abs(even["td"]) < 0.5
+    assert other["td"] > 4
     assert other["td/train"] == pytest.approx(even["td/train"], abs=0.1)
 
 

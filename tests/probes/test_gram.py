@@ -22,7 +22,10 @@ def test_products_by_hand():
 @pytest.mark.parametrize("rows", [1, 3, 7, 100])
 def test_blocks_of_any_size_give_the_same(rows, monkeypatch):
     p = part(hidden=(6,))
-    values = [p.net(one.obs).sum() for one in singles(states(torch.randn(7, 5, generator=torch.Generator().manual_seed(0))), 99)]
+    values = [
+        p.net(one.obs).sum()
+        for one in singles(states(torch.randn(7, 5, generator=torch.Generator().manual_seed(0))), 99)
+    ]
     j = gradients(values, p.trainable)
     monkeypatch.setattr(file, "BYTES", rows * 4 * j.shape[1])
     torch.testing.assert_close(gram(values, p.trainable), (j @ j.T).double(), rtol=1e-5, atol=1e-5)

@@ -83,5 +83,5 @@ def test_critics_are_judged_and_actors_are_not():
 
 
 def test_a_stream_of_labels_has_no_returns():
-    world, agent = made("classifier", "labels:generated")
+    _, agent = made("classifier", "labels:generated")
     assert Overestimation().measure(agent.view(stream(0, "probe")), None, {}) == {}

@@ -30,6 +30,8 @@ def test_policies_by_hand():
     two = torch.tensor([[0.0, 4, 0, 0], [1, 1, 0, 0]])  # means, then log-sigmas of 0
     row = policy(Gaussian(), two, two + torch.tensor([1.0, -3, 0, 0]))
     assert row == pytest.approx({"policy": 2, "policy/kl": 0.5 * (1 + 9)})
+    wider = policy(Gaussian(), torch.zeros(1, 2), torch.tensor([[0.0, 1.0]]))["policy/kl"]
+    assert wider == pytest.approx(1 + 0.5 * math.exp(-2) - 0.5)  # KL(N(0, 1) || N(0, e^2))
 
 
 def test_the_greedy_action_of_a_distribution_is_that_of_its_mean():
