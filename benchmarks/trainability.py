@@ -54,7 +54,7 @@ def main(cost: Cost) -> None:
 def apart(done: Done, fit: Fit, repeat: int, row: Record) -> float:
     """The largest difference between two learning curves of one fit."""
     mine = done.rows[fit.key, repeat]["fit"]
-    return max(abs(mine[mark] - row["fit"][mark]) for mark in mine)
+    return float(max(abs(mine[mark] - row["fit"][mark]) for mark in mine))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from runs.units import Period
 
 TABLE = """# Methods
 
-Made from the files of interventions/ by `make docs`. Each is one file; any of them can be combined with any other, on every
-agent and network, unless the last column says otherwise: then the run is refused with a sentence before it begins.
+Made from the files of interventions/ by `make docs`. Each is one file; any of them can be combined with any other, on
+every agent and network, unless the last column says otherwise: then the run is refused with a sentence before it begins.
 
 {table}
 ## Networks, losses and optimizers

@@ -79,7 +79,7 @@ class Link:
         return row
 
     def fire(self) -> dict[str, float]:
-        """apply(), and its event row: parameters changed, ||change||, rms change of the outputs, seconds, its report."""
+        """apply(), and its event row: parameters changed, ||change||, change of the outputs, seconds, its own report."""
         witness = self.witness()
         batch = witness.batch(PROBE_STATES)
         before, outputs, start = weights(self.subject), answers(self.subject, batch), time.perf_counter()
@@ -112,9 +112,19 @@ class Link:
         if saved is None:
             self.fired = self.crossed
             return
-        self.state, self.fired, self.armed = saved["state"], saved["fired"], saved["armed"]
+        device = next(iter(self.subject.parts.values())).device
+        self.state, self.fired, self.armed = placed(saved["state"], device), saved["fired"], saved["armed"]
         self.sums = dict(saved["sums"])
         self.rng.bit_generator.state = saved["rng"]
+
+
+def placed(state: Any, device: torch.device) -> Any:
+    """A state as it was read, its tensors on the agent's device."""
+    if isinstance(state, Tensor):
+        return state.to(device)
+    if isinstance(state, dict):
+        return {key: placed(value, device) for key, value in state.items()}
+    return [placed(value, device) for value in state] if isinstance(state, list) else state
 
 
 def heard(tag: str, metrics: Mapping[str, float]) -> float | None:

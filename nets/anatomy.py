@@ -81,7 +81,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def outputs(self) -> list[Writer]:
-        """The writers of the output, one for each stream and member; their inputs are the features. [] if it has none."""
+        """The writers of the output, one for each stream and member; their inputs are the features. [] for none."""
 
     def shared(self) -> list[Writer]:
         """Every writer whose units have no private consumers: those of a residual stream. They are never recycled."""

@@ -291,7 +291,7 @@ class Subject(Protocol):
         ...
 
     def shadow(self) -> "Subject":
-        """The same agent with copies of its parts, to be trained and thrown away; no hook of an intervention is called."""
+        """The same agent with copies of its parts, to be trained and thrown away; no intervention's hook is called."""
         ...
 
     def pace(self, ratio: float) -> None:

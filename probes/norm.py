@@ -34,8 +34,9 @@ class Norm(Probe):
 
 
 def exact(net: Network) -> dict[str, Tensor]:
-    """{path: parameter} as float64 on the CPU, so that sums do not lose small weights."""
-    return {path: p.detach().cpu().double() for path, p in net.named_parameters()}
+    """{path: parameter} as float64 on the CPU, so that sums do not lose small weights; in one memory order, so that what a
+    checkpoint brings back adds up in the same order."""
+    return {path: p.detach().cpu().double().contiguous() for path, p in net.named_parameters()}
 
 
 def squares(live: Weights, born: Weights, before: Weights) -> dict[str, Tensor]:
