@@ -11,7 +11,7 @@ from runs.units import Period
 TABLE = """# Methods
 
 Made from the files of interventions/ by `make docs`. Each is one file; any of them can be combined with any other, on
-every agent and network, unless the last column says otherwise: then the run is refused with a sentence before it begins.
+every agent and network, unless the last column says otherwise: then the run is refused with a sentence at its start.
 
 {table}
 ## Networks, losses and optimizers

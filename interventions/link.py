@@ -79,7 +79,7 @@ class Link:
         return row
 
     def fire(self) -> dict[str, float]:
-        """apply(), and its event row: parameters changed, ||change||, change of the outputs, seconds, its own report."""
+        """apply(), and its event row: parameters changed, ||change||, change of outputs, seconds, its own report."""
         witness = self.witness()
         batch = witness.batch(PROBE_STATES)
         before, outputs, start = weights(self.subject), answers(self.subject, batch), time.perf_counter()

@@ -34,8 +34,8 @@ class Norm(Probe):
 
 
 def exact(net: Network) -> dict[str, Tensor]:
-    """{path: parameter} as float64 on the CPU, so that sums do not lose small weights; in one memory order, so that what a
-    checkpoint brings back adds up in the same order."""
+    """{path: parameter} as float64 on the CPU, so that sums do not lose small weights, and contiguous, so that what
+    a checkpoint brings back adds up in the same order."""
     return {path: p.detach().cpu().double().contiguous() for path, p in net.named_parameters()}
 
 
