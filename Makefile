@@ -2,13 +2,14 @@
 # make test   every test but the slow ones          make check  format, lint, types
 # make learn  what must learn, does                 make soak   kill and resume, bit for bit
 # make slow   every slow test                       make bench  speed and memory beside the peers
+# make laws   every method with everything else
 # make dash   TensorBoard over results/             make docs   docs/methods.md from the code
 
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?= --env MontezumaRevenge --steps 10k --warmup 1k --reset-every 2k --capacity 50k --probe-every 500
 .DEFAULT_GOAL := help
-.PHONY: help run test check learn soak slow bench dash docs
+.PHONY: help run test check learn soak slow laws bench dash docs
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -37,7 +38,10 @@ soak: .venv/stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak
 
 slow: .venv/stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m slow --ignore tests/learn
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m slow --ignore tests/learn --ignore tests/laws
+
+laws: .venv/stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "slow or not slow" tests/laws
 
 bench: .venv/stamp
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt stable-baselines3==2.9.2

@@ -5,14 +5,13 @@ from typing import Any
 
 import dm_env
 import numpy as np
-from gymnasium.spaces import Discrete
 
 from agents.config import RunConfig
 from agents.learner import Learner
+from agents.memory import memory
 from agents.world import Row, World
 from envs.atari import AtariSettings
 from envs.make import examination, make_env
-from envs.spec import EnvSpec
 from envs.tasks import TaskSettings
 from replay.uniform import Uniform
 from runs.evaluate import play
@@ -105,18 +104,3 @@ class Arena(World):
         self.env.load_state_dict(state["env"])
         self.now = dm_env.TimeStep(**state["now"])
         self.visit, self.scores, self.stale = state["visit"], state["scores"].tolist(), state["stale"]
-
-
-def memory(spec: EnvSpec, capacity: int, num_envs: int, holdout: float = 0.0) -> Uniform:
-    """A replay for these spaces: of a stack it keeps the newest frame."""
-    shape, action = spec.observation.shape, spec.action
-    return Uniform(
-        capacity,
-        shape[1:] if spec.stack else shape,
-        spec.observation.dtype,
-        spec.stack,
-        () if isinstance(action, Discrete) else action.shape,
-        np.int32 if isinstance(action, Discrete) else np.float32,
-        num_envs,
-        holdout,
-    )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agents.memory import memory
 from nets.part import Subject, Weights
 from replay.batch import Batch
 from replay.uniform import Uniform
@@ -47,8 +48,6 @@ class Past:
         return batch._replace(index=batch.index[:0])
 
     def restored(self) -> Uniform:
-        from agents.arena import memory  # which imports the agents
-
         replay = memory(self.learner.spec, self.config["capacity"], self.config["num_envs"])
         for name, log in replay.logs().items():
             span = self.loaded.manifest.logs[name]

@@ -1,11 +1,13 @@
-"""docs/methods.md and the README's table, made from the interventions' own files: `make docs`."""
+"""docs/methods.md, docs/probes.md and the README's table, made from interventions/ and probes/: `make docs`."""
 
 import inspect
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 
 from interventions import methods
 from interventions.base import Intervention
+from probes import measurements
 from runs.units import Period
 
 TABLE = """# Methods
@@ -18,7 +20,22 @@ every agent and network, unless the last column says otherwise: then the run is 
 
 These are flags of the agent, because they decide what is built.
 
-{flags}"""
+{flags}
+## What each method computes, and where it differs from its source
+
+{sections}"""
+PROBES = """# Probes
+
+Made from the files of probes/ by `make docs`. `--probes cheap` (the default) measures the cheap ones every
+`--probe-every` steps, `mid` those too that take longer, `all` the dear ones, for `--deep-every`; names choose
+single ones. `python -m agents.probe NAMES RUN` measures them on the snapshots of a run. Each number is
+`probe/<file>/<tag>`; a number that is undefined is absent, one of a network that is not finite is NaN. Only
+`trainability` fits targets: none of the others is a measure of plasticity.
+
+| probe | cost | what it reads |
+|---|---|---|
+{table}
+{sections}"""
 BEGIN, END = "<!-- methods -->\n", "<!-- /methods -->"
 
 # (method, its paper, the flag, what it does)
@@ -107,13 +124,32 @@ def flag_table() -> str:
     )
 
 
+def cell(kind: type) -> str:
+    """A class's docstring as a cell of a table."""
+    return " ".join((inspect.getdoc(kind) or "").split()).replace("|", "\\|")
+
+
+def section(name: str, module: str) -> str:
+    """A file's own docstring, under its name."""
+    return f"### {name}\n\n{inspect.getdoc(import_module(module))}\n"
+
+
 def page() -> str:
-    return TABLE.format(table=full_table(), flags=flag_table())
+    sections = "\n".join(section(name, method.__module__) for name, method in methods().items())
+    return TABLE.format(table=full_table(), flags=flag_table(), sections=sections)
+
+
+def probe_page() -> str:
+    found = measurements()
+    rows = "\n".join(f"| `{name}` | {probe.cost} | {cell(type(probe))} |" for name, probe in found.items())
+    sections = "\n".join(section(name, type(probe).__module__) for name, probe in found.items())
+    return PROBES.format(table=rows + "\n", sections=sections)
 
 
 def main() -> None:
     here = Path(__file__).parent
     (here / "methods.md").write_text(page())
+    (here / "probes.md").write_text(probe_page())
     readme = here.parent / "README.md"
     head, rest = readme.read_text().split(BEGIN)
     readme.write_text(head + BEGIN + table() + END + rest.split(END, 1)[1])

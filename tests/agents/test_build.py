@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from agents.arena import memory
 from agents.build import build, device
 from agents.dqn import DQN
 from agents.estimate import outlook
+from agents.memory import memory
 from envs.make import make_env
 from runs import pack
 from tests.agents.tiny import parsed, walked

@@ -4,11 +4,11 @@ import dm_env
 import numpy as np
 import torch
 
-from agents.arena import memory
 from agents.config import LearnConfig, RLConfig
 from agents.dqn import DQN, DQNConfig
 from agents.flags import Settings, parse
 from agents.main import run
+from agents.memory import memory
 from envs.make import make_env
 from interventions.chain import Chain
 from nets.encoders import NetConfig

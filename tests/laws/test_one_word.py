@@ -11,7 +11,7 @@ import pytest
 import interventions
 import probes
 from agents.flags import parse
-from docs.methods import page, table
+from docs.methods import page, probe_page, table
 from interventions.base import Intervention
 from tests.laws.members import AGENTS, METHODS, homes, small, switched_on
 
@@ -58,6 +58,7 @@ def test_a_file_holds_one_probe_that_states_its_source(path):
 
 def test_the_table_of_methods_is_current():
     assert (ROOT / "docs" / "methods.md").read_text() == page()
+    assert (ROOT / "docs" / "probes.md").read_text() == probe_page()
     assert table() in (ROOT / "README.md").read_text()
 
 

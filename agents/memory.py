@@ -1,0 +1,22 @@
+"""The replay that suits an environment: of a stack of frames it keeps the newest."""
+
+import numpy as np
+from gymnasium.spaces import Discrete
+
+from envs.spec import EnvSpec
+from replay.uniform import Uniform
+
+
+def memory(spec: EnvSpec, capacity: int, num_envs: int, holdout: float = 0.0) -> Uniform:
+    """A replay for these spaces: of a stack it keeps the newest frame."""
+    shape, action = spec.observation.shape, spec.action
+    return Uniform(
+        capacity,
+        shape[1:] if spec.stack else shape,
+        spec.observation.dtype,
+        spec.stack,
+        () if isinstance(action, Discrete) else action.shape,
+        np.int32 if isinstance(action, Discrete) else np.float32,
+        num_envs,
+        holdout,
+    )
