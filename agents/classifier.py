@@ -25,7 +25,8 @@ from nets.classify import Classifier as Network
 from nets.classify import ClassifierNetConfig
 from nets.optim import OptimConfig
 from nets.output import Logits, Values
-from nets.part import Error, Loss, Net
+from nets.part import Net
+from nets.subject import Error, Loss
 from replay.batch import Batch
 from runs.units import NEVER, broken
 

@@ -22,7 +22,8 @@ from agents.losses import at, bootstrap, cross_entropy, hl_gauss, huber, squared
 from envs.spec import EnvSpec
 from nets.heads import Head, QNetwork
 from nets.output import ActionValues, Atoms
-from nets.part import Error, Loss, Net
+from nets.part import Net
+from nets.subject import Error, Loss
 from replay.batch import Batch
 from runs.units import Count, broken
 

@@ -33,9 +33,7 @@ def outlook(settings: Settings, world: World, agent: Learner, path: Path) -> str
 
 def step_seconds(world: World, agent: Learner) -> float:
     """Seconds of acting and learning per agent step. Reads only: no weight, no optimizer, no generator moves."""
-    batch = agent.replay.buffer(agent.learn.batch_size)
-    for x in batch:
-        x.zero_()
+    batch = agent.replay.buffer(agent.learn.batch_size).each(torch.Tensor.zero_)
     return min(acting(world, agent) + learning(agent, batch) * float(agent.pace.ratio) for _ in range(TRIES))
 
 

@@ -4,8 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy, deepcopy
 from dataclasses import replace
-from fractions import Fraction
-from math import floor, isfinite
+from math import isfinite
 from typing import Any, ClassVar
 
 import dm_env
@@ -14,14 +13,15 @@ import torch
 from torch import Tensor
 
 from agents.config import AgentConfig
-from agents.pace import Pace
+from agents.pace import Pace, Round
 from agents.seen import Seen
 from agents.tally import Tally
 from agents.view import View
 from envs.spec import EnvSpec
 from interventions.chain import Chain
 from nets.output import Output
-from nets.part import Loss, Make, Net, Part, Teacher, Weights
+from nets.part import Make, Net, Part, Weights
+from nets.subject import Loss, Teacher
 from replay.base import Replay
 from replay.batch import Batch
 from runs.rng import draw_seed, stream
@@ -54,12 +54,11 @@ class Learner(ABC):
         self.loss_rng = self.generator(draw_seed(stream(seed, "loss")))
         self.parts: dict[str, Part] = {}
         self.shadowy = False  # whether its replay is another's
-        self.synced = 0  # how often --target-every had come round at the last sync
+        self.targets = Round(self.rl.target_every)
         self.tally = Tally()
         self.teachers: dict[str, Teacher] = {}  # other runs that methods have asked for, by directory
         self.buffer = replay.buffer(self.learn.batch_size, self.rl.n_step)
         self.pace = Pace(self.rl.replay_ratio, self.rl.warmup)
-        self.ahead = Fraction(0)  # by how much extra updates have put the clock of the targets forward
         self.seen = Seen(spec.observation) if self.rl.norm_obs else None
         self.build()
         chain.start(self.view, lambda *name: stream(seed, *name), self.clock)
@@ -128,10 +127,12 @@ class Learner(ABC):
     def place(self, batch: Batch) -> Batch:
         """A batch of the replay on the agent's device, as its networks take it."""
         if self.device.type != "cpu":
-            batch = Batch(*(x.to(self.device, non_blocking=True) for x in batch))
+            batch = batch.each(lambda x: x.to(self.device, non_blocking=True))
         if self.seen is None:
             return batch
-        return batch._replace(obs=self.seen.normalise(batch.obs), next_obs=self.seen.normalise(batch.next_obs))
+        future = batch.future and batch.future._replace(obs=self.seen.normalise(batch.future.obs))
+        obs, next_obs = self.seen.normalise(batch.obs), self.seen.normalise(batch.next_obs)
+        return batch._replace(obs=obs, next_obs=next_obs, future=future)
 
     def run(self, part: str, batch: Batch, weights: Weights | None = None) -> Tensor:
         """The output of a part on a batch, for surgery and probes, with other weights if they are given."""
@@ -141,7 +142,8 @@ class Learner(ABC):
     def shadow(self) -> "Learner":
         """An agent of copies that learns from the same replay, without interventions, and leaves no trace."""
         twin = copy(self)
-        twin.parts, twin.clock, twin.pace = deepcopy(self.parts), dict(self.clock), deepcopy(self.pace)
+        twin.parts, twin.clock = deepcopy(self.parts), dict(self.clock)
+        twin.pace, twin.targets = deepcopy(self.pace), deepcopy(self.targets)
         twin.chain, twin.tally, twin.shadowy = Chain(), Tally(), True
         twin.chain.start(twin.view, stream, twin.clock)
         return twin
@@ -156,7 +158,7 @@ class Learner(ABC):
     def update(self) -> None:
         """One minibatch through all parts, with every hook point of interventions/base.py."""
         if not self.clock["updates"]:
-            self.synced = self.due()  # periods that came round in the warm-up are not owed
+            self.targets.begin(self.clock)  # periods that came round in the warm-up are not owed
         batch = self.chain.before_update(self.sample())
         self.tally.add(self.minibatch(batch, self.losses(batch, self.loss_rng), self.chain.on_loss))
         self.clock["updates"] += 1
@@ -174,8 +176,7 @@ class Learner(ABC):
             return
         batch = self.chain.before_update(batch)
         self.minibatch(batch, self.losses(batch, self.generator(seed)), self.chain.on_loss)
-        if self.pace.ratio:
-            self.ahead += 1 if self.rl.target_every.unit == "updates" else 1 / self.pace.ratio
+        self.targets.advance(self.pace.ratio)
         self.chain.after_update()
         self.follow()
 
@@ -211,13 +212,9 @@ class Learner(ABC):
         named = {name: x.detach() for name, x in loss.metrics.items()}
         return {f"loss/{loss.part}": value, f"grad/{loss.part}": norm, **named}
 
-    def due(self) -> int:
-        return self.rl.target_every.crossed(self.clock[self.rl.target_every.unit] + floor(self.ahead))
-
     def follow(self) -> None:
         """Targets: a hard copy or a step of the moving average when --target-every has come round."""
-        if self.due() > self.synced:
-            self.synced = self.due()
+        if self.targets.due(self.clock):
             slow = [part for part in self.parts.values() if part.tau is not None]
             for part in slow:
                 part.sync(part.tau or 1.0)
@@ -239,9 +236,8 @@ class Learner(ABC):
             "clock": dict(self.clock),
             "rng": {name: rng.bit_generator.state for name, rng in self.rng.items()},
             "loss_rng": self.loss_rng.get_state(),
-            "synced": self.synced,
+            "targets": self.targets.state_dict(),
             "pace": self.pace.state_dict(),
-            "ahead": str(self.ahead),
             "seen": self.statistics(),
             "tally": self.tally.state_dict(),
             "replay": self.replay.state_dict(),
@@ -255,7 +251,7 @@ class Learner(ABC):
         for name, rng in self.rng.items():
             rng.bit_generator.state = state["rng"][name]
         self.loss_rng.set_state(state["loss_rng"])
-        self.synced, self.ahead = state["synced"], Fraction(state["ahead"])
+        self.targets.load_state_dict(state["targets"])
         self.pace.load_state_dict(state["pace"])
         self.tally.load_state_dict(state["tally"], self.device)
         if self.seen is not None:

@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -57,3 +58,53 @@ def support(low: float, high: float, bins: int, kind: str) -> Tensor:
 def cross_entropy(logits: Tensor, goal: Tensor) -> Tensor:
     """logits, goal: [B, M] -> [B]: -sum p log q, goal a distribution."""
     return -(goal * logits.log_softmax(1)).sum(1)
+
+
+def rows(outputs: Tensor, action: Tensor) -> Tensor:
+    """outputs: [B, A, M], action: [B] int64 -> [B, M]: the atoms of the action taken."""
+    return outputs[torch.arange(len(action), device=action.device), action]
+
+
+def projected(mass: Tensor, reward: Tensor, discount: Tensor, bins: Tensor) -> Tensor:
+    """mass: [B, M] on bins: [M] evenly spaced -> [B, M]: that of R + gamma^k z, shared out between the two bins beside
+    it and cut off at the ends (C51: Bellemare et al. 2017, arXiv:1707.06887). m_i = sum_j p_j max(0, 1 - |b_j - i|)."""
+    goal = reward[:, None] + discount[:, None] * bins  # [B, M]
+    last = len(bins) - 1
+    place = ((goal - bins[0]) * (last / (bins[-1] - bins[0]))).clamp(0, last)  # b_j in bins, [B, M]
+    share = (1 - (place[:, None] - torch.arange(last + 1, device=bins.device)[:, None]).abs()).clamp(min=0)  # [B, i, j]
+    return (share @ mass[:, :, None])[:, :, 0]
+
+
+@torch.no_grad()
+def bootstrap_atoms(reward: Tensor, discount: Tensor, following: Tensor, judge: Tensor, bins: Tensor) -> Tensor:
+    """The goal of C51's cross-entropy, [B, M]. following: logits [B, A, M] of the next state; judge: [B, A] values that
+    choose the action, as in `bootstrap`."""
+    return projected(rows(following, judge.argmax(1)).softmax(1), reward, discount, bins)
+
+
+@torch.no_grad()
+def bootstrap_quantiles(reward: Tensor, discount: Tensor, following: Tensor, judge: Tensor) -> Tensor:
+    """R + gamma^k theta_j(s', argmax_a judge(s', a)), [B, N]; following: quantiles [B, A, N] of the next state."""
+    return reward[:, None] + discount[:, None] * rows(following, judge.argmax(1))
+
+
+def quantile_huber(quantiles: Tensor, goal: Tensor, kappa: float = 1.0) -> Tensor:
+    """quantiles: [B, N], goal: [B, N'] -> [B]: |tau_i - 1{u < 0}| huber(u) / kappa for u = y_j - theta_i, summed over
+    the quantiles i at tau_i = (2i + 1) / 2N, averaged over the goals j (QR-DQN: Dabney et al. 2018, arXiv:1710.10044).
+    """
+    n = quantiles.shape[1]
+    tau = (torch.arange(n, device=quantiles.device) + 0.5) / n
+    u = goal[:, None] - quantiles[:, :, None]  # [B, N, N']
+    weight = (tau[:, None] - (u.detach() < 0).to(u.dtype)).abs()
+    return (weight * huber(u, kappa) / kappa).mean(2).sum(1)
+
+
+def self_prediction(prediction: Tensor, goal: Tensor, mask: Tensor, eps: float = 1e-3) -> Tensor:
+    """prediction, goal: [K, B, D] of the K steps ahead, mask: [K, B], 0 behind an end of the episode -> [B]: the mean
+    over K of 2 - 2 cos, as the squared distance of the two on the unit sphere; no gradient through the goal (SPR:
+    Schwarzer et al. 2021, arXiv:2007.05929). eps: what a length is at least (spr-pt: 1e-3). 0 where K is 0."""
+    if not len(prediction):
+        return prediction.new_zeros(prediction.shape[1])
+    unit = F.normalize(prediction, dim=2, eps=eps)
+    away = unit - F.normalize(goal.detach(), dim=2, eps=eps)
+    return (mask * away.square().sum(2)).mean(0)

@@ -23,7 +23,7 @@ from agents.learner import Learner, NotFinite
 from agents.session import Session
 from agents.world import World
 from interventions.chain import Unheard
-from nets.part import TeacherChanged
+from nets.subject import TeacherChanged
 from runs import directory, disk
 from runs.checkpoint import Damaged, DiskFull
 from runs.lock import Locked, RunLock

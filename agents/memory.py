@@ -7,7 +7,7 @@ from envs.spec import EnvSpec
 from replay.uniform import Uniform
 
 
-def memory(spec: EnvSpec, capacity: int, num_envs: int, holdout: float = 0.0) -> Uniform:
+def memory(spec: EnvSpec, capacity: int, num_envs: int, holdout: float = 0.0, nstep_compat: str = "") -> Uniform:
     """A replay for these spaces: of a stack it keeps the newest frame."""
     shape, action = spec.observation.shape, spec.action
     return Uniform(
@@ -19,4 +19,5 @@ def memory(spec: EnvSpec, capacity: int, num_envs: int, holdout: float = 0.0) ->
         np.int32 if isinstance(action, Discrete) else np.float32,
         num_envs,
         holdout,
+        nstep_compat,
     )

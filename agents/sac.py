@@ -21,8 +21,9 @@ from agents.learner import Learner
 from envs.spec import EnvSpec
 from nets.optim import OptimConfig
 from nets.output import Gaussian, Values
-from nets.part import Error, Loss, Net
+from nets.part import Net
 from nets.policy import Actor, Critic, PolicyConfig, Temperature
+from nets.subject import Error, Loss
 from replay.batch import Batch
 from runs.units import Period, broken
 

@@ -176,7 +176,7 @@ class Session:
         """The last good state as a checkpoint, the batch that broke it aside."""
         self.exact, self.reason = False, f"stopped at step {self.step}, in the middle of an update: {error}"
         if error.batch is not None:
-            tensors, rest = pack.encode(dict(error.batch._asdict()))
+            tensors, rest = pack.encode(error.batch.named())
             (self.path / f"nonfinite-{self.step:09d}.safetensors").write_bytes(tensors)
             (self.path / f"nonfinite-{self.step:09d}.json").write_bytes(rest)
             self.save()

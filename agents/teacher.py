@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.memory import memory
-from nets.part import Subject, Weights
+from nets.part import Weights
+from nets.subject import Subject
 from replay.batch import Batch
 from replay.uniform import Uniform
 from runs import checkpoint, pack
@@ -28,7 +29,7 @@ MEND = "name the directory of a finished run of the same agent"
 
 @dataclass
 class Past:
-    """A run read from its last checkpoint (nets/part.py: Teacher)."""
+    """A run read from its last checkpoint (nets/subject.py: Teacher)."""
 
     learner: "Learner"
     loaded: checkpoint.Loaded

@@ -1,4 +1,4 @@
-"""An agent as a method or a probe may see it (nets/part.py: Subject), drawing from a generator of the caller's own."""
+"""An agent as a method or a probe may see it (nets/subject.py), drawing from a generator of the caller's own."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,8 @@ from torch import Tensor
 
 from agents.teacher import read
 from nets.anatomy import Tape
-from nets.part import Loss, Part, Teacher, Weights
+from nets.part import Part, Weights
+from nets.subject import Loss, Teacher
 from replay.batch import Batch
 from runs.rng import draw_seed
 

@@ -97,7 +97,13 @@ class Stream:
         raise ValueError(f"{self.spec.name} is a stream of labelled data; nothing can be added to it")
 
     def sample(
-        self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99, out: Batch | None = None
+        self,
+        size: int,
+        rng: np.random.Generator,
+        n: int = 1,
+        gamma: float = 0.99,
+        out: Batch | None = None,
+        k: int = 0,
     ) -> Batch:
         """The minibatch of the present step, whatever rng, n and gamma, until step_done. `out` comes from `buffer`."""
         if size != self._size:
@@ -105,7 +111,7 @@ class Stream:
         first = self.step % self.per_epoch * size
         return self._gather(self._order[first : first + size], self.buffer(size) if out is None else out)
 
-    def peek(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> Batch:
+    def peek(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99, k: int = 0) -> Batch:
         """Examples of the present task, uniformly with replacement, in memory of their own; nothing moves."""
         return self._gather(torch.from_numpy(rng.integers(len(self), size=size)), self.buffer(size))
 
@@ -115,7 +121,7 @@ class Stream:
     def returns(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> None:
         """Nothing follows."""
 
-    def buffer(self, size: int, n: int = 0) -> Batch:
+    def buffer(self, size: int, n: int = 0, k: int = 0) -> Batch:
         """A Batch to pass as `out`: no reward, nothing follows, all of weight 1."""
         return labelled(*(each.new_empty((size, *each.shape[1:])) for each in self.train))
 

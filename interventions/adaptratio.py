@@ -16,7 +16,7 @@ import torch
 from interventions.base import Intervention, Reach, State
 from interventions.link import heard
 from nets.anatomy import record
-from nets.part import Subject
+from nets.subject import Subject
 from runs.units import NEVER, NOWHEN, Condition, Every, broken
 
 CHUNK = 256  # states in one forward pass

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from interventions.base import Intervention, Reach, State
-from nets.part import Subject
+from nets.subject import Subject
 from replay.batch import Batch
 from runs.units import broken
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from interventions.base import Intervention, Reach, State
 from nets.encoders import pixels
-from nets.part import Subject
+from nets.subject import Subject
 from replay.batch import Batch
 from runs.units import broken
 

@@ -29,7 +29,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from nets.part import Loss, Make, Subject
+from nets.part import Make
+from nets.subject import Loss, Subject
 from replay.batch import Batch
 from runs.units import NOWHEN, Period, When
 

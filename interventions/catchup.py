@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from interventions.base import Intervention, Reach, State
-from nets.part import Subject
+from nets.subject import Subject
 from runs.units import Count, broken
 
 

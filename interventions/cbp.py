@@ -22,7 +22,8 @@ from torch import Tensor
 from interventions.base import Intervention, Reach, Report, State
 from interventions.surgery import absent, born, chosen, rebirth, reborn
 from nets.anatomy import Edge, Layer, Writer
-from nets.part import Part, Subject
+from nets.part import Part
+from nets.subject import Subject
 from replay.batch import Batch
 from runs.units import Count, broken
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from interventions.base import Intervention
 from interventions.link import Link, heard
 from nets.anatomy import Tape, record
-from nets.part import Loss, Make, Part, Subject
+from nets.part import Make, Part
+from nets.subject import Loss, Subject
 from replay.batch import Batch
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from interventions.base import Intervention, Reach, State
 from interventions.penalty import settle
-from nets.part import Loss, Subject
+from nets.subject import Loss, Subject
 from replay.batch import Batch
 from runs.units import Count, broken
 

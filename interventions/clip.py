@@ -16,7 +16,7 @@ from torch import Tensor
 
 from interventions.base import Intervention, Reach, Report, State
 from nets.anatomy import Network
-from nets.part import Subject
+from nets.subject import Subject
 from runs.units import broken
 
 

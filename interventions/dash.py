@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from interventions.base import Intervention, Reach, Report, State
-from nets.part import Part, Subject
+from nets.part import Part
+from nets.subject import Subject
 from runs.units import NEVER, NOWHEN, Condition, Count, Every, broken
 
 

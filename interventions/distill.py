@@ -19,7 +19,8 @@ from torch import Tensor
 
 from interventions.base import Intervention, Reach, State
 from interventions.imitation import distance, fading, policy_gap, pupils
-from nets.part import Loss, Part, Subject
+from nets.part import Part
+from nets.subject import Loss, Subject
 from replay.batch import Batch
 from runs.units import Count, broken
 

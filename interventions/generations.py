@@ -15,7 +15,7 @@ from math import inf
 
 from interventions.base import Intervention, Reach, State
 from interventions.imitation import distance, fading
-from nets.part import Loss, Subject
+from nets.subject import Loss, Subject
 from replay.batch import Batch
 from runs.units import NEVER, Count, Every, broken
 

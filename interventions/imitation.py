@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from interventions.base import State
-from nets.part import Subject, Teacher, TeacherChanged, Weights
+from nets.part import Weights
+from nets.subject import Subject, Teacher, TeacherChanged
 from replay.batch import Batch
 
 Lesson = Mapping[str, Weights]  # the teacher's weights of each part

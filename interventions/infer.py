@@ -19,7 +19,8 @@ from interventions.base import Intervention, Reach, State
 from interventions.penalty import featured, featureless, settle
 from nets.anatomy import Network, Writer, record
 from nets.layers import Linear
-from nets.part import Loss, Make, Subject, Weights
+from nets.part import Make, Weights
+from nets.subject import Loss, Subject
 from replay.batch import Batch
 from runs.units import broken
 

@@ -20,7 +20,8 @@ import torch
 from interventions.base import Intervention, Reach, Report, State
 from nets.anatomy import Network
 from nets.injected import inject, prepare, tails
-from nets.part import Make, Part, Subject
+from nets.part import Make, Part
+from nets.subject import Subject
 from runs.units import NEVER, NOWHEN, Condition, Count, Every, broken
 
 TAILS = {"": None, "head": False, "torso,head": True, "head,torso": True}  # whether the torso belongs to the tail

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from interventions.base import Intervention, Reach, State
 from interventions.imitation import called, examined, fading, policy_gap, pupils
-from nets.part import Loss, Subject
+from nets.subject import Loss, Subject
 from replay.batch import Batch
 from runs.units import Count, broken
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from interventions.base import Intervention, Reach, State
 from interventions.penalty import known, scaled, square
-from nets.part import Loss, Subject
+from nets.subject import Loss, Subject
 from replay.batch import Batch
 from runs.units import broken
 

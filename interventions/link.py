@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from interventions.base import Intervention, Report, State
-from nets.part import Subject
+from nets.subject import Subject
 from replay.batch import Batch
 
 PROBE_STATES = 256  # the change of the outputs is measured on this many replay states

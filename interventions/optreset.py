@@ -15,7 +15,8 @@ from torch.optim import RMSprop
 
 from interventions.base import Intervention, Reach, State
 from nets.optim import COUNTS
-from nets.part import Part, Subject
+from nets.part import Part
+from nets.subject import Subject
 from runs.units import NEVER, NOWHEN, Condition, Every
 
 # Centred RMSProp divides by sqrt(square_avg - grad_avg^2): its two averages are zeroed together.

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from interventions.base import Intervention, Reach, State
 from interventions.penalty import known, scaled
 from nets.anatomy import Network, Writer
-from nets.part import Loss, Make, Subject
+from nets.part import Make
+from nets.subject import Loss, Subject
 from replay.batch import Batch
 from runs.units import broken
 

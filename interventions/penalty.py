@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from nets.anatomy import Network
-from nets.part import Part, Subject
+from nets.part import Part
+from nets.subject import Subject
 
 Slopes = Callable[[Tensor], Sequence[Tensor]]
 

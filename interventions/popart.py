@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from interventions.base import Intervention, Reach, Report, State
 from nets.anatomy import Network, Writer, member
-from nets.part import Loss, Make, Part, Subject
+from nets.part import Make, Part
+from nets.subject import Loss, Subject
 from replay.batch import Batch
 from runs.units import broken
 

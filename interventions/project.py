@@ -21,7 +21,8 @@ from torch import Tensor
 
 from interventions.base import Intervention, Reach, Report, State
 from nets.anatomy import Network
-from nets.part import Part, Subject
+from nets.part import Part
+from nets.subject import Subject
 from runs.units import Count, broken
 
 LEAST = 1e-12  # norm that is divided by

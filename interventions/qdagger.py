@@ -18,7 +18,7 @@ from torch import Tensor
 
 from interventions.base import Intervention, Reach, State
 from interventions.imitation import called, examined, policy_gap, pupils
-from nets.part import Loss, Subject, Teacher
+from nets.subject import Loss, Subject, Teacher
 from replay.batch import Batch
 from runs.units import Count, broken
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from interventions.base import Intervention, Reach, Report, State
 from interventions.surgery import absent, chosen, recycle
 from nets.anatomy import Layer, score
-from nets.part import Subject
+from nets.subject import Subject
 from replay.batch import Batch
 from runs.units import NEVER, NOWHEN, Condition, Every, broken
 

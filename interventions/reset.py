@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from interventions.base import Intervention, Reach, State
-from nets.part import Copy, Part, Subject
+from nets.part import Copy, Part
+from nets.subject import Subject
 from runs.units import NEVER, NOWHEN, Condition, Every, broken
 
 

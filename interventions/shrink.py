@@ -13,7 +13,8 @@ from math import inf
 from typing import Literal
 
 from interventions.base import Intervention, Reach, State
-from nets.part import Copy, Subject
+from nets.part import Copy
+from nets.subject import Subject
 from runs.units import NEVER, NOWHEN, Condition, Every, broken
 
 

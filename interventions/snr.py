@@ -24,7 +24,7 @@ from torch import Tensor
 from interventions.base import Intervention, Reach, Report, State
 from interventions.surgery import absent, chosen, reborn, recycle
 from nets.anatomy import Layer
-from nets.part import Subject
+from nets.subject import Subject
 from replay.batch import Batch
 from runs.units import Count, Every, Period, broken
 

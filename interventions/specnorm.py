@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from interventions.base import Intervention, Reach, Report, State
 from nets.anatomy import Layer, Network, member
-from nets.part import Make, Subject
+from nets.part import Make
+from nets.subject import Subject
 from runs.units import broken
 
 START = 20  # power iterations where u and v know nothing of the matrix

@@ -18,7 +18,7 @@ from torch import Tensor
 from interventions.base import Intervention, Reach, State
 from interventions.penalty import known
 from nets.anatomy import Network
-from nets.part import Loss, Subject
+from nets.subject import Loss, Subject
 from replay.batch import Batch
 from runs.units import broken
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from nets.anatomy import Layer, member
-from nets.part import Part, Subject
+from nets.part import Part
+from nets.subject import Subject
 
 
 def chosen(part: Part, groups: str) -> list[Layer]:

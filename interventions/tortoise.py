@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from interventions.base import Intervention, Reach, Report, State
-from nets.part import Part, Subject
+from nets.part import Part
+from nets.subject import Subject
 from runs.units import NEVER, NOWHEN, Condition, Every, broken
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nets.anatomy import Layer, Torso, Writer
 from nets.layers import GROUPS, SLOPE, Activation, Block, Conv2d, Init, Linear, Norm
+from nets.noisy import NoisyLinear
 from runs.units import broken
 
 NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))  # channels, kernel, stride (Mnih et al. 2015)
@@ -99,26 +100,32 @@ def pixels(obs: Tensor) -> Tensor:
 
 def nature(shape: tuple[int, ...], config: NetConfig) -> tuple[Chain, int, int]:
     """shape: (C, H, W) -> the convolutions, their output features and the positions of one channel (7*7 for 84x84)."""
+    return convolutions(shape, config, NATURE, config.padding == "same", "Nature CNN")
+
+
+def convolutions(
+    shape: tuple[int, ...], config: NetConfig, table: tuple[tuple[int, int, int], ...], same: bool, name: str
+) -> tuple[Chain, int, int]:
+    """table: channels, kernel, stride of each; as `nature`, for any CNN that is a chain. name: of it, for errors."""
     channels, height, width = shape
     if height != width:
-        raise ValueError(f"the Nature CNN takes square images; this observation is {height}x{width}")
+        raise ValueError(f"the {name} takes square images; this observation is {height}x{width}")
     blocks: dict[str, Block] = {}
-    for i, (units, kernel, stride) in enumerate(NATURE):
-        conv = Conv2d(channels, config.units(units), kernel, stride, height, config.padding == "same", config.init)
+    for i, (units, kernel, stride) in enumerate(table):
+        conv = Conv2d(channels, config.units(units), kernel, stride, height, same, config.init)
         if conv.size < 1:
-            raise ValueError(
-                f"images of {width}x{width} are too small for the Nature CNN with {config.padding} padding"
-            )
+            padding = "same" if same else "valid"
+            raise ValueError(f"images of {width}x{width} are too small for the {name} with {padding} padding")
         block = blocks[f"conv{i + 1}"] = config.block(conv)
         channels, height = block.units * block.copies, conv.size
     return Chain(blocks), channels * height**2, height**2
 
 
-def mlp(inputs: int, config: NetConfig) -> tuple[Chain, int]:
-    """inputs: D -> the hidden layers and their output features."""
+def mlp(inputs: int, config: NetConfig, noisy: bool = False) -> tuple[Chain, int]:
+    """inputs: D -> the hidden layers and their output features. noisy: with learned noise on their weights."""
     blocks: dict[str, Block] = {}
     for i, units in enumerate(config.hidden):
-        linear = Linear(inputs, config.units(units), config.init)
+        linear = NoisyLinear(inputs, config.units(units)) if noisy else Linear(inputs, config.units(units), config.init)
         block = blocks[f"fc{i + 1}"] = config.block(linear)
         inputs = block.units * block.copies
     return Chain(blocks), inputs

@@ -9,6 +9,7 @@ from nets.anatomy import Layer, Network, Torso, Writer, unread
 from nets.encoders import Chain, NetConfig, mlp, nature, pixels
 from nets.injected import Tailed
 from nets.layers import Init, Linear
+from nets.noisy import NoisyLinear
 
 Head = Literal["linear", "dueling"]
 
@@ -18,13 +19,18 @@ def split(x: Tensor, atoms: int) -> Tensor:
     return x.view(len(x), -1, atoms) if atoms else x
 
 
-class LinearHead(nn.Module):
-    """features: [B, D] -> q: [B, A], or logits of M atoms for every action, [B, A, M]."""
+def stream(inputs: int, units: int, init: Init, noisy: bool) -> Linear:
+    """A linear map to the outputs; noisy: with learned noise on its weights (Fortunato et al. 2018)."""
+    return NoisyLinear(inputs, units) if noisy else Linear(inputs, units, init)
 
-    def __init__(self, inputs: int, actions: int, init: Init, atoms: int = 0) -> None:
+
+class LinearHead(nn.Module):
+    """features: [B, D] -> q: [B, A], or [B, A, M] where there are M atoms: logits of bins (C51), quantiles (QR)."""
+
+    def __init__(self, inputs: int, actions: int, init: Init, atoms: int = 0, noisy: bool = False) -> None:
         super().__init__()
         self.atoms = atoms
-        self.value = Linear(inputs, actions * (atoms or 1), init)
+        self.value = stream(inputs, actions * (atoms or 1), init, noisy)
 
     def readers(self) -> list[Writer]:
         return [self.value]
@@ -34,14 +40,14 @@ class LinearHead(nn.Module):
 
 
 class DuelingHead(nn.Module):
-    """Q = V + A - mean A, [B, D] -> [B, A]; on logits per atom, [B, A, M], where there are atoms. Both streams are
+    """Q = V + A - mean A, [B, D] -> [B, A]; per atom, [B, A, M], where there are atoms. Both streams are
     linear on shared features, as Dopamine's full Rainbow; Wang et al. give each stream 512 hidden units of its own."""
 
-    def __init__(self, inputs: int, actions: int, init: Init, atoms: int = 0) -> None:
+    def __init__(self, inputs: int, actions: int, init: Init, atoms: int = 0, noisy: bool = False) -> None:
         super().__init__()
         self.atoms = atoms
-        self.value = Linear(inputs, atoms or 1, init)
-        self.advantage = Linear(inputs, actions * (atoms or 1), init)
+        self.value = stream(inputs, atoms or 1, init, noisy)
+        self.advantage = stream(inputs, actions * (atoms or 1), init, noisy)
 
     def readers(self) -> list[Writer]:
         return [self.value, self.advantage]
@@ -98,10 +104,16 @@ class Encoded(Tailed, Network):
 class QNetwork(Encoded):
     """obs: [B, *O] -> q: [B, A], or logits of M atoms for every action, [B, A, M]. Images (uint8, [B, C, H, W], scaled
     by 1/255) pass the Nature CNN first, in 1.7M parameters at 84x84; vectors (float32, [B, D]) go straight to the
-    torso."""
+    torso. noisy: learned noise on the weights of torso and head (Rainbow: Hessel et al. 2018, arXiv:1710.02298)."""
 
     def __init__(
-        self, shape: tuple[int, ...], actions: int, config: NetConfig, head: Head = "linear", atoms: int = 0
+        self,
+        shape: tuple[int, ...],
+        actions: int,
+        config: NetConfig,
+        head: Head = "linear",
+        atoms: int = 0,
+        noisy: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = None
@@ -110,5 +122,5 @@ class QNetwork(Encoded):
             raise ValueError(f"padding {config.padding} is for convolutions; observations of shape {shape} have none")
         if len(shape) == 3:
             self.encoder, features, self.positions = nature(shape, config)
-        self.torso, features = mlp(features, config)
-        self.head = HEADS[head](features, actions, config.init, atoms)
+        self.torso, features = mlp(features, config, noisy)
+        self.head = HEADS[head](features, actions, config.init, atoms, noisy)

@@ -12,5 +12,4 @@ def anchor(memory: Memory, batch: Batch, size: int) -> Batch:
     if "anchor" not in memory:
         memory["anchor"] = {"obs": batch.obs[:size].clone(), "action": batch.action[:size].clone()}
     kept, device = memory["anchor"], batch.obs.device
-    states = labelled(kept["obs"], kept["action"])
-    return Batch(*(x.to(device) for x in states))
+    return labelled(kept["obs"], kept["action"]).each(lambda x: x.to(device))

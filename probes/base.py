@@ -4,7 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
-from nets.part import Part, Subject
+from nets.part import Part
+from nets.subject import Subject
 from replay.batch import Batch
 
 Cost = Literal["cheap", "mid", "dear"]  # for every 10k steps; every 100k updates; about ten times a run

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from nets.output import Atoms, Gaussian, Output
-from nets.part import Subject
+from nets.subject import Subject
 from probes.base import Memory, Probe
 from probes.dormant import sound
 from probes.optimizer import after

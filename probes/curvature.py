@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nets.moments import edge, moments
-from nets.part import Part, Subject
+from nets.part import Part
+from nets.subject import Subject
 from probes.base import Memory, Probe
 from probes.dormant import sound
 from probes.hessian import flat, product, ritz, signs, trace
@@ -31,7 +32,7 @@ class Curvature(Probe):
 
     def measure(self, subject: Subject, batch: Batch, memory: Memory) -> dict[str, float]:
         row: dict[str, float] = {}
-        batch, seen = Batch(*(x[:STATES] for x in batch)), set[str]()
+        batch, seen = batch.pick(slice(STATES)), set[str]()
         with sdpa_kernel(SDPBackend.MATH):  # the fused attention has no second derivative
             for loss in subject.losses(batch):
                 part = subject.parts[loss.part]

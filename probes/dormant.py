@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from nets.anatomy import dormancy, record, score
-from nets.part import Part, Subject
+from nets.part import Part
+from nets.subject import Subject
 from probes.base import Memory, Probe, parts_of
 from replay.batch import Batch
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nets.anatomy import Tape, record
 from nets.output import Output
-from nets.part import Subject
+from nets.subject import Subject
 from probes.anchor import anchor
 from probes.base import Memory, Probe
 from probes.dormant import sound

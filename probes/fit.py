@@ -22,7 +22,8 @@ from torch.func import vmap
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from nets.anatomy import record
-from nets.part import Part, Subject
+from nets.part import Part
+from nets.subject import Subject
 from probes.targets import CLASSES, HEAD, TARGETS, Goal, Pool, predicted, scalars, shown, weights_of
 from replay.batch import Batch
 from runs.rng import stream

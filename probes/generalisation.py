@@ -8,7 +8,7 @@ Absent without episodes held out. A policy, whose loss is no error, and a temper
 
 import torch
 
-from nets.part import Subject
+from nets.subject import Subject
 from probes.base import Memory, Probe
 from probes.dormant import sound
 from replay.batch import Batch

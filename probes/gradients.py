@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from nets.part import Subject
+from nets.subject import Subject
 from probes.base import Memory, Probe
 from probes.dormant import sound
 from probes.norm import matrix

@@ -18,7 +18,7 @@ BYTES = 2**28  # of a block of gradients; two are held at a time
 def singles(batch: Batch, size: int) -> Iterator[Batch]:
     """The first `size` rows, each as a batch."""
     for i in range(min(size, len(batch.obs))):
-        yield Batch(*(x[i : i + 1] for x in batch))
+        yield batch.pick(slice(i, i + 1))
 
 
 def gradients(values: Sequence[Tensor], parameters: Sequence[Tensor]) -> Tensor:

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from nets.part import Part, Subject
+from nets.part import Part
+from nets.subject import Subject
 from probes.base import Memory, Probe
 from probes.dormant import sound
 from probes.gram import cosines, gram, singles

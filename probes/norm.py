@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from nets.anatomy import Network
-from nets.part import Subject, Weights
+from nets.part import Weights
+from nets.subject import Subject
 from probes.base import Memory, Probe, parts_of
 from replay.batch import Batch
 

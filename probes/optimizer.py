@@ -18,7 +18,8 @@ from torch import Tensor
 
 from nets.adam_elements import TINY
 from nets.moments import moments
-from nets.part import Loss, Part, Subject, Weights
+from nets.part import Part, Weights
+from nets.subject import Loss, Subject
 from probes.base import Memory, Probe, parts_of
 from probes.dormant import sound
 from probes.norm import matrix

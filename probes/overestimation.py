@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from nets.output import Output
-from nets.part import Part, Subject
+from nets.part import Part
+from nets.subject import Subject
 from probes.base import Memory, Probe
 from probes.dormant import sound
 from replay.batch import Batch

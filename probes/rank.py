@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from nets.anatomy import record
-from nets.part import Part, Subject
+from nets.part import Part
+from nets.subject import Subject
 from probes.base import Memory, Probe, parts_of
 from probes.dormant import sound
 from probes.spectrum import centred, ranks, singular, srank, stable

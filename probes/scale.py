@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nets.anatomy import record
 from nets.output import Output
-from nets.part import Subject
+from nets.subject import Subject
 from probes.base import Memory, Probe
 from probes.dormant import sound
 from replay.batch import Batch

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from nets.anatomy import record
 from nets.output import Atoms, Output
-from nets.part import Subject, Weights
+from nets.part import Weights
+from nets.subject import Subject
 from replay.batch import Batch
 from runs.rng import draw_seed
 
@@ -54,7 +55,7 @@ def pool(batch: Batch, size: int) -> Pool:
         seen.setdefault(row.tobytes(), i)
     rows = torch.tensor(list(seen.values())[: 2 * size])
     half = (len(rows) + 1) // 2
-    return Pool(*(Batch(*(x[part] for x in batch)) for part in (rows[:half], rows[half:])))
+    return Pool(*(batch.pick(part) for part in (rows[:half], rows[half:])))
 
 
 def parts_to_fit(subject: Subject) -> list[str]:
@@ -90,7 +91,7 @@ def shown(subject: Subject, name: str, batch: Batch, weights: Weights) -> Tensor
 def predicted(call: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
     """call(batch), [.., B, K], in chunks of it."""
     rows = range(0, len(batch.obs), CHUNK)
-    return torch.cat([call(Batch(*(x[i : i + CHUNK] for x in batch))) for i in rows], -2)
+    return torch.cat([call(batch.pick(slice(i, i + CHUNK))) for i in rows], -2)
 
 
 def drawn(subject: Subject, name: str, states: Pool, seed: int) -> tuple[Tensor, Tensor]:
@@ -123,7 +124,7 @@ def random_net(subject: Subject, name: str, states: Pool, rng: np.random.Generat
 
 
 def noise(subject: Subject, name: str, states: Pool, rng: np.random.Generator) -> Goal:
-    one = Batch(*(x[:1] for x in states.fit))
+    one = states.fit.pick(slice(1))
     with torch.no_grad():
         width = scalars(subject.parts[name].output, subject.run(name, one)).shape[1]
     fit, held = (
@@ -141,7 +142,7 @@ def labels(subject: Subject, name: str, states: Pool, rng: np.random.Generator) 
 def next_task(subject: Subject, name: str, states: Pool, rng: np.random.Generator) -> Goal:
     """The labels that the states bear."""
     held = states.held.action if len(states.held.obs) else None
-    one = Batch(*(x[:1] for x in states.fit))
+    one = states.fit.pick(slice(1))
     with torch.no_grad():
         classes = subject.run(name, one).shape[-1]
     return Goal(states.fit.action, held, entropy(states.fit.action), classes=classes)

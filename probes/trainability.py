@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nets.part import Subject
+from nets.subject import Subject
 from probes.base import Cost, Memory, Probe, parts_of
 from probes.fit import Trial, score
 from probes.targets import Pool, parts_to_fit, pool

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nets.anatomy import Layer, record
 from nets.layers import rectifies, saturates, signed
-from nets.part import Subject
+from nets.subject import Subject
 from probes.base import Memory, Probe, parts_of
 from probes.dormant import sound
 from replay.batch import Batch

@@ -30,13 +30,20 @@ class Replay(Protocol):
         ...
 
     def sample(
-        self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99, out: Batch | None = None
+        self,
+        size: int,
+        rng: np.random.Generator,
+        n: int = 1,
+        gamma: float = 0.99,
+        out: Batch | None = None,
+        k: int = 0,
     ) -> Batch:
         """A minibatch of `size` transitions of up to n steps to learn from, on the CPU; into `out` if given, which the
-        next call may overwrite. obs and next_obs may share memory: nobody writes into them."""
+        next call may overwrite. obs and next_obs may share memory: nobody writes into them. With k it has the future of
+        k steps, if one is kept."""
         ...
 
-    def peek(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> Batch:
+    def peek(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99, k: int = 0) -> Batch:
         """`size` transitions, each as likely as any other, in memory of their own; moves nothing but rng."""
         ...
 
@@ -51,8 +58,8 @@ class Replay(Protocol):
         there are none."""
         ...
 
-    def buffer(self, size: int, n: int = 0) -> Batch:
-        """A Batch to pass as `out` with this n; 0 for any."""
+    def buffer(self, size: int, n: int = 0, k: int = 0) -> Batch:
+        """A Batch to pass as `out` with this n, 0 for any, and this k."""
         ...
 
     def excerpt(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> dict[str, np.ndarray]:
@@ -63,7 +70,10 @@ class Replay(Protocol):
         """The stores of rows that a checkpoint appends to; state_dict holds the rest."""
         ...
 
-    def reprioritize(self, index: Tensor, td: Tensor) -> None: ...
+    def reprioritize(self, index: Tensor, td: Tensor) -> None:
+        """What a part's loss said of the transitions at index [B]: errors or losses, [B] or [K, B]."""
+        ...
+
     def thin(self, keep: float = 0.0) -> None:
         """Keep the newest fraction of what can be sampled; nothing by default."""
         ...

@@ -9,16 +9,18 @@ import torch
 from torch import Tensor
 
 from replay.batch import Batch
-from replay.nstep import windows
+from replay.nstep import dopamine_spr, windows
 from replay.ring import Keys, Ring
 
 
-def excerpt(ring: Ring, keys: Keys, n: int, gamma: float) -> dict[str, np.ndarray]:
+def excerpt(ring: Ring, keys: Keys, n: int, gamma: float, early: bool = False) -> dict[str, np.ndarray]:
     """The transitions at keys [B] with each frame once: obs and next_obs are rows of `frames`, -1 for zeros.
 
     frames [F, *frame]; obs, next_obs [B, stack] int32 ([B] without a stack); action, reward, discount [B, ...].
     """
     window = windows(ring, keys, n, gamma)
+    if early:
+        window = dopamine_spr(ring, keys, window, n, gamma)
     slots = ring.planes(np.stack([keys, window.last]))  # [2, B, stack]
     used, rows = np.unique(slots, return_inverse=True)
     used = used[used < ring.size]  # the zero slot is the last
@@ -59,14 +61,20 @@ class Excerpt:
         return len(self.batch.obs)
 
     def sample(
-        self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99, out: Batch | None = None
+        self,
+        size: int,
+        rng: np.random.Generator,
+        n: int = 1,
+        gamma: float = 0.99,
+        out: Batch | None = None,
+        k: int = 0,
     ) -> Batch:
         return self.peek(size, rng, n, gamma)
 
-    def peek(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> Batch:
-        """Uniformly with replacement, with the n and gamma of the run."""
+    def peek(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99, k: int = 0) -> Batch:
+        """Uniformly with replacement, with the n and gamma of the run; of the future nothing is kept."""
         rows = torch.from_numpy(rng.integers(len(self), size=size))
-        return Batch(*(x[rows] for x in self.batch))
+        return self.batch.pick(rows)
 
     def held(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> None:
         """Nothing of it is held out."""
@@ -77,8 +85,8 @@ class Excerpt:
     def excerpt(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> NoReturn:
         raise ValueError("an excerpt is not cut again; copy the snapshot that it comes from")
 
-    def buffer(self, size: int, n: int = 0) -> Batch:
-        return Batch(*(x.new_empty((size, *x.shape[1:])) for x in self.batch))
+    def buffer(self, size: int, n: int = 0, k: int = 0) -> Batch:
+        return self.batch.each(lambda x: x.new_empty((size, *x.shape[1:])))
 
     def add(self, now: dm_env.TimeStep, action: np.ndarray, then: dm_env.TimeStep) -> NoReturn:
         raise ValueError("an excerpt takes no transitions; learn from a replay")

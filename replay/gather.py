@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from replay.batch import Batch
-from replay.nstep import windows
+from replay.nstep import dopamine_spr, windows
 from replay.ring import Keys, Ring
 
 
@@ -40,9 +40,11 @@ def opaque(array: np.ndarray, lead: int) -> np.ndarray:
     return flat.view(f"V{flat.shape[-1] * flat.itemsize}")[..., 0]
 
 
-def gather(ring: Ring, keys: Keys, n: int, gamma: float, out: Batch) -> Batch:
-    """The transitions that start at keys [B], written into out; all weights 1."""
+def gather(ring: Ring, keys: Keys, n: int, gamma: float, out: Batch, early: bool = False) -> Batch:
+    """The transitions that start at keys [B], written into out; all weights 1. early: as `dopamine_spr` has them."""
     window = windows(ring, keys, n, gamma)
+    if early:
+        window = dopamine_spr(ring, keys, window, n, gamma)
     frames = opaque(ring.frame, 1)
     if out.next_obs.data_ptr() - out.obs.data_ptr() == frames.itemsize:  # overlapping, by one frame
         if n != 1:

@@ -3,7 +3,7 @@
 A window of the transition at t reads the rows t+1..t+n and stops early at an episode's last row, terminal (discount 0)
 or time limit (discount gamma^k), and at the newest row. Dopamine and BBF reject a window that meets a time limit or
 the write cursor; we shorten it. Their sub-sequence buffer also bootstraps from t+n-1 and misses the last terminal;
-we do not (docs/algorithms.md).
+we do not, unless asked for exactly that (`dopamine_spr`, docs/algorithms.md).
 """
 
 from typing import NamedTuple
@@ -37,6 +37,18 @@ def windows(ring: Ring, keys: Keys, n: int, gamma: float) -> Window:
     last = keys + ring.num_envs * k
     end = ring.discount[ring.slots(last)]
     return Window(last, returns(ring.reward[slots], k, gamma), discounts(end, k, gamma))
+
+
+def dopamine_spr(ring: Ring, keys: Keys, window: Window, n: int, gamma: float) -> Window:
+    """Windows of `windows` as SPR, SR-SPR and BBF were published with, for comparison with their scores.
+
+    The return and gamma^n are those of n steps, but the next state is that of row t+n-1, and a terminal counts only if
+    it is that of one of the first n-1 steps: for n = 1 each state bootstraps from itself and no episode ends. A window
+    cut short at a time limit or at the newest row, which they never sample, stays as it is.
+    """
+    whole = window.last == keys + ring.num_envs * n
+    last = np.where(whole, window.last - ring.num_envs, window.last)
+    return Window(last, window.reward, np.where(whole, np.float32(float(gamma) ** n), window.discount))
 
 
 def ends(step_type: NDArray[np.uint8], ahead: Keys, present: int) -> NDArray[np.bool_]:

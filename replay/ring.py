@@ -100,6 +100,11 @@ class Ring:
     def slots(self, keys: Keys) -> Slots:
         return keys % self.size
 
+    def keys(self, slots: Slots) -> Keys:
+        """The newest key that lies, or will lie, in each slot up to the newest row's: the inverse of `slots`."""
+        newest = self.stop * self.num_envs - 1
+        return newest - (newest - slots) % self.size
+
     @property
     def present(self) -> int:
         """The first key of the newest row: from here on nothing has followed yet."""

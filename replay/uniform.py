@@ -10,6 +10,7 @@ from torch import Tensor
 
 from replay.batch import Batch
 from replay.excerpt import excerpt
+from replay.future import futures, horizon
 from replay.gather import buffer, gather
 from replay.outcome import outcomes
 from replay.ring import Keys, Ring
@@ -22,7 +23,7 @@ class Uniform:
 
     `stack` past frames make an observation [B, stack, *frame], newest last; 0 where an observation is one frame.
     `holdout` is the share of episodes that no sample holds. Batch.index is time * N + environment. Rows are persisted
-    through `ring`, the counters through `state_dict`.
+    through `ring`, the counters through `state_dict`. `nstep_compat` may be "dopamine_spr" (replay/nstep.py).
     """
 
     def __init__(
@@ -35,7 +36,11 @@ class Uniform:
         action_dtype: DTypeLike = np.int32,
         num_envs: int = 1,
         holdout: float = 0.0,
+        nstep_compat: str = "",
     ) -> None:
+        if nstep_compat not in ("", "dopamine_spr"):
+            raise ValueError(f"no nstep_compat {nstep_compat!r}; leave it empty or name dopamine_spr")
+        self.early = nstep_compat == "dopamine_spr"
         self.ring = Ring(capacity, frame, dtype, stack, action, action_dtype, num_envs, holdout)
 
     def __len__(self) -> int:
@@ -46,17 +51,28 @@ class Uniform:
         self.ring.add(now, action, then)
 
     def sample(
-        self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99, out: Batch | None = None
+        self,
+        size: int,
+        rng: np.random.Generator,
+        n: int = 1,
+        gamma: float = 0.99,
+        out: Batch | None = None,
+        k: int = 0,
     ) -> Batch:
-        return self.gather(draw(self.ring, size, rng), n, gamma, out)
+        return self.gather(draw(self.ring, size, rng), n, gamma, out, k)
 
-    def gather(self, index: Keys, n: int = 1, gamma: float = 0.99, out: Batch | None = None) -> Batch:
+    def gather(self, index: Keys, n: int = 1, gamma: float = 0.99, out: Batch | None = None, k: int = 0) -> Batch:
         """The transitions at the given index [B], as `sample` would return them."""
-        out = self.buffer(len(index)) if out is None else out
-        return gather(self.ring, index, n, gamma, out)
+        out = self.buffer(len(index), k=k) if out is None else out
+        room = 0 if out.future is None else out.future.mask.shape[1]
+        if room != k:
+            raise ValueError(f"this buffer is for k = {room}, not {k}; make it with buffer(size, n, k)")
+        if out.future is not None:
+            futures(self.ring, index, out.future)
+        return gather(self.ring, index, n, gamma, out, self.early)
 
-    def peek(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> Batch:
-        return self.gather(draw(self.ring, size, rng), n, gamma)
+    def peek(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99, k: int = 0) -> Batch:
+        return self.gather(draw(self.ring, size, rng), n, gamma, k=k)
 
     def held(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> Batch | None:
         keys = self.ring.transitions()
@@ -72,13 +88,13 @@ class Uniform:
         chosen = rng.integers(len(keys), size=size)
         return self.gather(keys[chosen], n, gamma), torch.from_numpy(g[chosen])
 
-    def buffer(self, size: int, n: int = 0) -> Batch:
+    def buffer(self, size: int, n: int = 0, k: int = 0) -> Batch:
         """A Batch to pass as `out`, so that sampling allocates nothing of its size."""
-        return buffer(self.ring, size, n)
+        return buffer(self.ring, size, 0 if self.early else n)._replace(future=horizon(self.ring, size, k))
 
     def excerpt(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> dict[str, np.ndarray]:
         """A sample with each frame once, to be stored; `restore_excerpt` makes it a Batch."""
-        return excerpt(self.ring, draw(self.ring, size, rng), n, gamma)
+        return excerpt(self.ring, draw(self.ring, size, rng), n, gamma, self.early)
 
     def logs(self) -> dict[str, Ring]:
         return {"replay": self.ring}

@@ -12,7 +12,7 @@ CASES = {
     "tasks": "--only tasks-all-greedy --points chunk-mid,part,manifest-mid,gc",
     "cartpole": "--only cartpole-all-greedy,mutants-dqn "
     "--points chunk-before-rename,dir-renamed,manifest-before-rename,manifest-after-rename,saved "
-    "--mutated cartpole-all-greedy --mutants agent/synced,agent/rng/replay,agent/parts/q/opt/*/step,"
+    "--mutated cartpole-all-greedy --mutants agent/targets/met,agent/rng/replay,agent/parts/q/opt/*/corrected1,"
     "agent/chain/links/redo/fired,world/env/games/*/rng,world/now/step_type",
     "hopper": "--only hopper-all-noisy,mutants-sac --points chunk-mid,saved --mutated hopper-all-noisy "
     "--mutants agent/loss_rng,agent/parts/alpha/net,world/env/games/*/physics/arrays",

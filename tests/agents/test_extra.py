@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nets.part import Loss
+from nets.subject import Loss
 from runs.rng import stream
 from tests.agents.tiny import agent, along, walked
 

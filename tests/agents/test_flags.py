@@ -53,9 +53,7 @@ def test_every_preset_is_understood_and_without_a_problem(preset):
     env = {"atari": "Pong", "control": "CartPole-v1"}[PRESETS[preset][0]]
     settings = read(f"--env={env}", f"--preset={preset}")
     assert problems(settings) == []
-    assert PRESETS[preset][1].keys() <= dict(flatten(settings.run)).keys() | dict(flatten(settings.config)).keys() | (
-        dict(flatten(settings.game)).keys()
-    )
+    assert PRESETS[preset][1].keys() <= settings.flat.keys()
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,9 @@ def test_every_count_and_period_names_its_unit(told):
     for group in told.values():
         for text in group.values():
             if "COUNT" in text or "PERIOD" in text:
-                assert re.search(r"steps?|frames|[Uu]pdates|targets|[Ll]osses", text.partition("(default:")[0]), text
+                assert re.search(
+                    r"steps?|frames|[Uu]pdates|targets|tasks|[Ll]osses|[Mm]inibatches", text.partition("(default:")[0]
+                ), text
 
 
 def test_the_head_says_how_a_period_is_written(capsys):

@@ -2,7 +2,7 @@
 
 import torch
 
-from nets.part import Loss
+from nets.subject import Loss
 from tests.laws.members import learn, taken
 
 

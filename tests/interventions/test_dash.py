@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from interventions.dash import DASH, agreement
-from nets.part import Loss
+from nets.subject import Loss
 from runs.rng import stream
 from tests.interventions.small import IMAGES, VECTORS, agent, fire, moments, named
 from tests.laws.members import learn, taken

@@ -10,7 +10,7 @@ import torch
 from agents.build import build
 from agents.main import run
 from interventions.imitation import policy_gap
-from nets.part import TeacherChanged
+from nets.subject import TeacherChanged
 from runs.checkpoint import load
 from runs.rng import stream
 from tests.laws.members import AGENTS, learn, parsed, past, same, small, taken, trained

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from interventions.popart import PopArt, Scale, regressing, scale
-from nets.part import Loss
+from nets.subject import Loss
 from runs.rng import stream
 from tests.interventions.small import moments, named
 from tests.laws.members import learn, taken

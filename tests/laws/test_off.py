@@ -13,7 +13,7 @@ from tests.laws.members import AGENTS, METHODS, homes, same, switched_on, taken,
 def bare_update(agent):
     """The update of agents/learner.py with every hook left out."""
     if not agent.clock["updates"]:
-        agent.synced = agent.due()
+        agent.targets.begin(agent.clock)
     batch = agent.sample()
     for loss in agent.losses(batch, agent.loss_rng):
         part = agent.parts[loss.part]

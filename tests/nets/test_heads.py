@@ -5,6 +5,7 @@ import torch
 
 from nets.encoders import NetConfig
 from nets.heads import DuelingHead, LinearHead, QNetwork
+from nets.noisy import NoisyLinear, noise
 
 SMALL = NetConfig(width=0.25, hidden=(8,))
 
@@ -121,3 +122,28 @@ def test_dueling_with_atoms_does_not_see_a_constant_added_to_an_atoms_advantages
 def test_float_images_are_taken_as_they_are():
     net, obs = QNetwork((4, 44, 44), 3, SMALL), images()
     torch.testing.assert_close(net(obs.float() / 255), net(obs))
+
+
+@pytest.mark.parametrize("head", ["linear", "dueling"])
+@pytest.mark.parametrize("atoms", [0, 7])
+def test_noise_is_in_torso_and_head_where_it_is_asked_for(head, atoms):
+    net = QNetwork((4, 44, 44), 3, SMALL, head, atoms, noisy=True)
+    loud = [name for name, m in net.named_modules() if isinstance(m, NoisyLinear)]
+    assert loud == ["torso.fc1.writer", *[f"head.{n}" for n in ("value", "advantage")[: 1 + (head == "dueling")]]]
+    with noise(net, torch.Generator().manual_seed(0)):
+        assert net(images()).shape == (2, 3, 7)[: 2 + bool(atoms)]
+
+
+def test_a_noisy_dueling_head_does_not_see_a_constant_added_to_the_advantages():
+    head, x = DuelingHead(8, 3, "torch", atoms=4, noisy=True), normal(4, 8)
+    with noise(head, torch.Generator().manual_seed(0)):
+        before = head(x)
+        with torch.no_grad():
+            head.advantage.bias.add_(7)
+        torch.testing.assert_close(head(x), before)
+
+
+def test_the_mean_of_dueling_quantiles_is_a_dueling_of_means():
+    head, x = DuelingHead(8, 3, "torch", atoms=5), normal(4, 8)
+    value, advantage = head.value(x).mean(1, keepdim=True), head.advantage(x).view(4, 3, 5).mean(2)
+    torch.testing.assert_close(head(x).mean(2), value + advantage - advantage.mean(1, keepdim=True))

@@ -9,7 +9,8 @@ import torch
 from nets.encoders import NetConfig
 from nets.heads import QNetwork
 from nets.optim import OptimConfig
-from nets.part import Loss, Part
+from nets.part import Part
+from nets.subject import Loss
 from probes.curvature import STEPS, Curvature
 from probes.hessian import flat, product, ritz, signs, trace
 from runs.rng import stream

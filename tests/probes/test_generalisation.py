@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from nets.part import Loss
+from nets.subject import Loss
 from probes.generalisation import Generalisation
 from runs.rng import stream
 from tests.laws.members import learn, taken

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from nets.part import Loss
+from nets.subject import Loss
 from probes.gradients import Gradients
 from tests.probes.constructed import part, states, subject, write
 

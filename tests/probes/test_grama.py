@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nets.part import Loss
+from nets.subject import Loss
 from probes.grama import GraMa
 from tests.interventions.small import agent
 from tests.interventions.small import states as of_replay

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from nets.part import Loss
+from nets.subject import Loss
 from probes.interference import Interference, order, summary
 from runs import pack
 from runs.rng import stream

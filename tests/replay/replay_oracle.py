@@ -2,7 +2,9 @@
 
 import dm_env
 import numpy as np
+import torch
 
+from replay.prioritized import Prioritized
 from replay.ring import FIRST, LAST
 from replay.uniform import Uniform
 
@@ -88,12 +90,23 @@ class Oracle:
                     found[t * len(self.steps) + e] = (steps[t]["o"], steps[t]["a"], R, d, o2)
         return found
 
+    def future(self, key, k):
+        """(obs, action, mask), k of each; behind the end of the episode, or the newest row, the last that there is."""
+        t, e = divmod(key, len(self.steps))
+        steps, rows, ended = self.steps[e], [], False
+        for j in range(t, t + k):
+            there = not ended and j < len(steps)
+            if there:
+                last, ended = steps[j], steps[j]["term"] or steps[j]["trunc"]
+            rows.append((last["o2"], last["a"], float(there and not ended)))
+        return zip(*rows, strict=True)
+
 
 def make(capacity, stack, num_envs):
     return Uniform(capacity, (3,), np.uint8 if stack else np.float32, stack, num_envs=num_envs)
 
 
-def compare(replay, truth, n, gamma):
+def compare(replay, truth, n, gamma, k=4):
     """Every transition the replay would sample, and no other, is what the oracle says."""
     wanted = truth.transitions(n, gamma)
     keys = replay.ring.transitions()
@@ -110,6 +123,67 @@ def compare(replay, truth, n, gamma):
         np.testing.assert_allclose(batch.discount, discount, rtol=1e-6)
         np.testing.assert_array_equal(batch.index, keys)
         np.testing.assert_array_equal(batch.weight, 1)
+    compare_futures(replay, truth, k)
+
+
+def compare_futures(replay, truth, k):
+    keys = replay.ring.transitions()
+    found = replay.gather(keys, k=k).future
+    obs, action, mask = (np.array(column) for column in zip(*(truth.future(key, k) for key in keys), strict=True))
+    np.testing.assert_array_equal(found.obs, obs)
+    np.testing.assert_array_equal(found.action, action)
+    np.testing.assert_array_equal(found.mask, mask)
+
+
+class Priorities:
+    """Those of an Oracle by key: the largest so far for what is new, the root of the loss once learned from."""
+
+    def __init__(self, truth):
+        self.truth, self.known, self.largest = truth, {}, 1.0
+
+    def look(self):
+        """After each row."""
+        self.known = {key: self.known.get(key, self.largest) for key in self.truth.transitions(1, 0.9)}
+
+    def learn(self, keys, losses):
+        for key, loss in zip(keys, losses, strict=True):
+            if key in self.known:
+                self.known[key] = np.float32((loss + 1e-10) ** 0.5)
+                self.largest = max(self.largest, self.known[key])
+
+
+def compare_priorities(replay, truth):
+    """Each slot that holds a transition has its priority, every other slot has 0."""
+    slots = np.arange(replay.ring.size)
+    found = dict(zip(replay.ring.keys(slots).tolist(), replay.tree.leaves.tolist(), strict=True))
+    assert {key: p for key, p in found.items() if p} == truth.known
+    assert replay.largest == truth.largest
+    np.testing.assert_allclose(replay.tree.total, sum(map(float, truth.known.values())), rtol=1e-12)
+
+
+def play_prioritized(events, stack, capacity, clears=(), seed=0):
+    """Feed both; after every third row losses of keys drawn now and of some drawn long ago, some named twice."""
+    num_envs, rng, drawn = events.shape[1], np.random.default_rng(seed), [0]
+    replay, rows = Prioritized(make(capacity, stack, num_envs)), Oracle(capacity, stack, num_envs)
+    truth = Priorities(rows)
+    for t, step in enumerate(games(events, num_envs, stack)):
+        replay.add(*step)
+        rows.add(*step)
+        if t in clears:
+            replay.thin()
+            rows.clear()
+        truth.look()
+        compare_priorities(replay, truth)
+        if t % 3 == 0 and truth.known:
+            keys = np.concatenate([replay.sample(5, rng).index.numpy(), rng.choice(drawn, 3)])
+            assert set(keys[:5]) <= set(truth.known)
+            drawn.extend(keys.tolist())
+            losses = torch.from_numpy(rng.exponential(2.0, len(keys)).astype(np.float32))
+            losses = losses[np.searchsorted(np.unique(keys), keys)]  # one loss a key
+            replay.reprioritize(torch.from_numpy(keys), losses)
+            truth.learn(keys.tolist(), losses.double().tolist())
+    compare_priorities(replay, truth)
+    return replay
 
 
 def play(events, stack, capacity, n, gamma, clears=()):

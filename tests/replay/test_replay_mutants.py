@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import replay_oracle as ro
 
-from replay import gather, nstep
+from replay import future, gather, nstep, prioritized
+from replay.prioritized import Prioritized
 from replay.ring import LAST, Ring
+from replay.sumtree import SumTree
 
 
 def lose_terminal_reward(mp):
@@ -150,6 +152,52 @@ def clear_forgets_the_present(mp):
     mp.setattr(Ring, "thin", lambda self, keep=0.0: setattr(self, "start", self.stop))
 
 
+def futures_mutant(mp, change):
+    """As `futures`, with out then changed."""
+    futures = future.futures
+
+    def mutant(ring, keys, out):
+        futures(ring, keys, out)
+        change(ring, keys, out)
+
+    mp.setattr("replay.uniform.futures", mutant)
+
+
+def mask_one_step_early(mp):
+    """Dopamine's same_trajectory: the step before the end is masked too."""
+    futures_mutant(mp, lambda ring, keys, out: out.mask[:, :-1].copy_(out.mask[:, 1:].clone()))
+
+
+def mask_forgets_the_first_example(mp):
+    """Dopamine's same_trajectory: the first example of the batch takes the place of the first step."""
+    futures_mutant(mp, lambda ring, keys, out: out.mask[0].fill_(1))
+
+
+def mask_one_step_late(mp):
+    """The step that ends the episode counts."""
+
+    def change(ring, keys, out):
+        out.mask[:, 1:] = out.mask[:, :-1].clone()
+        out.mask[:, 0] = 1
+
+    futures_mutant(mp, change)
+
+
+def future_crosses_episodes(mp):
+    """What follows an end is the next episode."""
+    mp.setattr(future, "ends", lambda kinds, ahead, present: nstep.ends(np.ones_like(kinds), ahead, present))
+
+
+def future_crosses_cursor(mp):
+    """What follows the newest row is the oldest."""
+    mp.setattr(future, "ends", lambda kinds, ahead, present: nstep.ends(kinds, ahead, np.iinfo(np.int64).max))
+
+
+def future_actions_one_late(mp):
+    """a_t+1..a_t+K instead of a_t..a_t+K-1."""
+    futures_mutant(mp, lambda ring, keys, out: out.action[:, :-1].copy_(out.action[:, 1:].clone()))
+
+
 MUTANTS = [
     lose_terminal_reward,
     store_terminal_again,
@@ -165,6 +213,88 @@ MUTANTS = [
     stack_crosses_cursor,
     overwritten_row_is_sampled,
     clear_forgets_the_present,
+    mask_one_step_early,
+    mask_forgets_the_first_example,
+    mask_one_step_late,
+    future_crosses_episodes,
+    future_crosses_cursor,
+    future_actions_one_late,
+]
+
+
+def new_rows_have_priority_1(mp):
+    """What is new counts less than what was once surprising."""
+    add = Prioritized.add
+
+    def mutant(self, *step):
+        largest, self.largest = self.largest, 1.0
+        add(self, *step)
+        self.largest = largest
+
+    mp.setattr(Prioritized, "add", mutant)
+
+
+def largest_is_of_the_last_batch(mp):
+    """The largest priority follows the last update down."""
+    reprioritize = Prioritized.reprioritize
+
+    def mutant(self, index, td):
+        self.largest = 0.0
+        reprioritize(self, index, td)
+
+    mp.setattr(Prioritized, "reprioritize", mutant)
+
+
+def overwritten_rows_are_reprioritized(mp):
+    """A stale index gives its loss to the row that took its place."""
+
+    def mutant(self, index, td):
+        slots, priority = self.ring.slots(index.numpy()), prioritized.priorities(td, self.exponent)
+        self.tree.set(slots, priority)
+        self.largest = max(self.largest, float(priority.max()))
+
+    mp.setattr(Prioritized, "reprioritize", mutant)
+
+
+def stacks_across_the_cursor_keep_their_priority(mp):
+    """Only the row that is overwritten loses its priority."""
+    add = Prioritized.add
+
+    def mutant(self, *step):
+        back, self.ring.back = self.ring.back, self.ring.back[-1:]
+        add(self, *step)
+        self.ring.back = back
+
+    mp.setattr(Prioritized, "add", mutant)
+
+
+def resets_have_a_priority(mp):
+    """The row after an episode's last is drawn like any other."""
+
+    def mutant(self, keys):
+        return (keys >= self.start * self.num_envs) & (keys < self.present)
+
+    mp.setattr(Ring, "trained", mutant)
+
+
+def sums_are_left_behind(mp):
+    """A leaf is set without the sums above it."""
+    mp.setattr(SumTree, "set", lambda self, index, values: self.leaves.__setitem__(index, values))
+
+
+def thinning_leaves_priorities(mp):
+    """What was forgotten may still be drawn."""
+    mp.setattr(Prioritized, "thin", lambda self, keep=0.0: self.uniform.thin(keep))
+
+
+PRIORITY_MUTANTS = [
+    new_rows_have_priority_1,
+    largest_is_of_the_last_batch,
+    overwritten_rows_are_reprioritized,
+    stacks_across_the_cursor_keep_their_priority,
+    resets_have_a_priority,
+    sums_are_left_behind,
+    thinning_leaves_priorities,
 ]
 
 
@@ -177,8 +307,24 @@ def differs(seed):
     return False
 
 
+def priorities_differ(seed):
+    """The same of priorities."""
+    try:
+        ro.play_prioritized(ro.random_events(seed, 1 + seed % 3, rows=70), stack=4, capacity=30, clears=[40], seed=seed)
+    except (AssertionError, ValueError):  # nothing to draw where there is something
+        return True
+    return False
+
+
 def test_fixed_games_equal_the_oracle():
     assert not any(differs(seed) for seed in range(6))
+    assert not any(priorities_differ(seed) for seed in range(6))
+
+
+@pytest.mark.parametrize("mutant", PRIORITY_MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_oracle_of_priorities_notices(mutant, monkeypatch):
+    mutant(monkeypatch)
+    assert any(priorities_differ(seed) for seed in range(6))
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)

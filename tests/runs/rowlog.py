@@ -35,7 +35,7 @@ class RowLog:
             self.start = max(self.start, self.stop - self.capacity)
         return self
 
-    def clear(self) -> None:
+    def thin(self, keep=0.0) -> None:
         self.start = self.stop
 
     def rows(self, lo: int, hi: int) -> dict[str, np.ndarray]:

@@ -148,13 +148,12 @@ def switch(name: str, method: Any, agent: str, period: str) -> list[str]:
 
 def borne(agent: str, line: list[str]) -> bool:
     """Whether an agent can be built of it."""
-    from agents.build import build, problems
+    from agents.build import build
     from agents.flags import BadInput, parse
     from tests.laws.members import AGENTS
 
     kind, config = AGENTS[agent]
     try:
-        settings = parse(agent, config, line)
-        return not problems(settings) and bool(build(kind, settings))
+        return bool(build(kind, parse(agent, config, line)))
     except (BadInput, ValueError):
         return False

@@ -44,7 +44,7 @@ CONSTANT = {
     "classifier agent/replay/checksum": "guards against other data; a load compares it",
     "classifier agent/clock/episodes": "labelled data have none",
     "classifier agent/clock/targets": "it has no slow network",
-    "classifier agent/synced": "it has no slow network",
+    "classifier agent/targets/*": "it has no slow network",
     "classifier agent/pace/*": "its warm-up is over before the first step, and nothing changes its ratio of 1",
 }
 # Entries that differ and change nothing that is compared.
