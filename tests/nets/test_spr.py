@@ -1,5 +1,6 @@
 """The network of SPR and BBF: written out, sizes by hand (algorithms A.3.1, A.4.1), what reads what."""
 
+from copy import deepcopy
 from functools import partial
 
 import pytest
@@ -8,7 +9,10 @@ import torch.nn.functional as F
 
 from agents.losses import cross_entropy, rows, self_prediction
 from nets.anatomy import record
+from nets.layers import Linear
 from nets.noisy import NoisyLinear, noise
+from nets.optim import OptimConfig
+from nets.part import Part
 from nets.spr import SPRNetConfig, SPRNetwork, renormalise
 from tests.nets import nudge
 
@@ -308,6 +312,27 @@ def test_recycling_a_silent_unit_leaves_values_and_predictions(encoder, activati
 @ENCODERS
 def test_a_draw_is_a_pure_function_of_the_seed(encoder):
     nudge.is_a_pure_function_of_the_seed(make(encoder))
+
+
+def test_further_readers_of_the_features_are_listed_too():
+    net = make()()
+    net.attach("infer", {net.outputs()[0]: Linear(8, 2)})
+    nudge.every_matrix_is_listed_once(net)
+
+
+@ENCODERS
+def test_an_update_moves_every_parameter_and_a_saved_state_brings_them_back(encoder):
+    mine = Part(make(encoder, noisy=True), OptimConfig(lr=1e-3).make, 0, tau=0.005)
+    born, saved = mine.weights(), deepcopy(mine.state_dict())
+    with noise(mine.net, seeded()):
+        ce, spr = losses(mine.net, 3)
+    (ce + 5 * spr).mean().backward()
+    mine.opt.step()
+    assert not [n for n, p in mine.net.named_parameters() if torch.equal(p, born[n])]
+    mine.sync(mine.tau)
+    assert not [n for n, p in mine.target.named_parameters() if torch.equal(p, born[n])]
+    mine.load_state_dict(saved)
+    assert all(torch.equal(p, born[n]) for n, p in mine.net.named_parameters())
 
 
 def test_its_groups_are_those_that_resets_name():
