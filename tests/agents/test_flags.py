@@ -4,7 +4,7 @@ import pytest
 
 from agents.build import problems
 from agents.dqn import PRESETS, DQNConfig
-from agents.flags import BadInput, arguments, flatten, parse
+from agents.flags import BadInput, arguments, parse
 from runs.units import Period
 
 LR = 6.25e-5  # the class default

@@ -63,7 +63,8 @@ def test_every_count_and_period_names_its_unit(told):
         for text in group.values():
             if "COUNT" in text or "PERIOD" in text:
                 assert re.search(
-                    r"steps?|frames|[Uu]pdates|targets|tasks|[Ll]osses|[Mm]inibatches|[Ii]njections|[Ss]amples", text.partition("(default:")[0]
+                    r"steps?|frames|[Uu]pdates|targets|tasks|[Ll]osses|[Mm]inibatches|[Ii]njections|[Ss]amples",
+                    text.partition("(default:")[0],
                 ), text
 
 
