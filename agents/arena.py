@@ -6,14 +6,15 @@ from typing import Any
 import dm_env
 import numpy as np
 
-from agents.config import RunConfig
+from agents.config import RLConfig, RunConfig
 from agents.learner import Learner
 from agents.memory import memory
 from agents.world import Row, World
 from envs.atari import AtariSettings
 from envs.make import examination, make_env
 from envs.tasks import TaskSettings
-from replay.uniform import Uniform
+from replay.base import Replay
+from replay.prioritized import Prioritized
 from runs.evaluate import play
 from runs.loop import interact
 from runs.progress import say
@@ -24,8 +25,8 @@ from runs.scores import human_normalised
 class Arena(World):
     """Owns the environments. A sequence of tasks takes turns in them, a visit each."""
 
-    def __init__(self, run: RunConfig, game: AtariSettings, tasks: TaskSettings, capacity: int, holdout: float) -> None:
-        self.run, self.game, self.tasks, self.capacity, self.holdout = run, game, tasks, capacity, holdout
+    def __init__(self, run: RunConfig, game: AtariSettings, tasks: TaskSettings, rl: RLConfig) -> None:
+        self.run, self.game, self.tasks, self.rl = run, game, tasks, rl
         self.env = make_env(run.env, run.num_envs, game, tasks)
         self.spec = self.env.spec
         self.visit = 0  # the same as clock["tasks"]
@@ -33,8 +34,10 @@ class Arena(World):
         self.stale = False  # whether the replay holds another task's rows and must not
         self.rows: list[Row] = []
 
-    def replay(self) -> Uniform:
-        return memory(self.spec, self.capacity, self.run.num_envs, self.holdout)
+    def replay(self) -> Replay:
+        rl = self.rl
+        rows = memory(self.spec, rl.capacity, self.run.num_envs, rl.holdout, rl.nstep_compat)
+        return Prioritized(rows, rl.priority_exponent) if rl.priority_exponent else rows
 
     def begin(self) -> None:
         self.now = self.env.reset(draw_seed(stream(self.run.seed, "env")))

@@ -32,7 +32,7 @@ def world(settings: Settings) -> World:
     run, game, tasks, config = settings.run, settings.game, settings.tasks, settings.config
     if isinstance(game, StreamSettings):
         return School(run, game, tasks, config.learn.batch_size)
-    return Arena(run, game, tasks, config.rl.capacity, config.rl.holdout)
+    return Arena(run, game, tasks, config.rl)
 
 
 def build(kind: type[Learner], settings: Settings) -> tuple[World, Learner]:

@@ -117,6 +117,10 @@ class RLConfig:
     """How often the slow network follows: 8k (agent steps) or 2k:updates (Dopamine: 8k; SAC: 1:updates)"""
     target_tau: float = 1.0
     """1 copies the weights at once; less moves them by this fraction (BBF, SAC: .005 with --target-every 1:updates)"""
+    priority_exponent: float = 0.0
+    """Transitions are drawn in proportion to |td|^(2 x this), importance weights ^.5 (Dopamine: .5); 0 is uniform"""
+    nstep_compat: Literal["", "dopamine_spr"] = ""
+    """dopamine_spr: the off-by-one of Dopamine's SPR and BBF buffers, for comparison with published runs only"""
     holdout: float = 0.0
     """Share of episodes that are stored but never learned from, for probe/generalisation (ours: .05 where it is asked
     for)"""
@@ -130,6 +134,7 @@ class RLConfig:
             "capacity": (self.capacity > 1, "at least 2"),
             "gamma": (0 <= self.gamma <= 1, "from 0 to 1"),
             "target_every": (self.target_every.unit in ("steps", "updates"), "in steps or updates, e.g. 8k"),
+            "priority_exponent": (0 <= self.priority_exponent <= 1, "from 0 to 1"),
             "holdout": (0 <= self.holdout < 1, "from 0 to below 1"),
             "target_tau": (0 < self.target_tau <= 1, "above 0 and at most 1"),
         }

@@ -31,6 +31,9 @@ class Link:
     sums: dict[str, Tensor | float] = field(default_factory=dict)  # of what its hooks reported since the last row
     seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.birth = self.rng.bit_generator.state
+
     @property
     def name(self) -> str:
         return self.method.name()
@@ -99,23 +102,27 @@ class Link:
         return row
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "state": self.state,
-            "fired": self.fired,
-            "armed": self.armed,
-            "sums": [list(row) for row in self.sums.items()],  # pairs: a tag is no key of a saved state
-            "rng": self.rng.bit_generator.state,
-        }
+        """Only what can differ from a link just made: a method without a period has no `fired`, and so on."""
+        row: dict[str, Any] = {"state": self.state}
+        if self.method.period:
+            row["fired"] = self.fired
+        if self.method.when:
+            row["armed"] = self.armed
+        if self.sums:
+            row["sums"] = [list(pair) for pair in self.sums.items()]  # pairs: a tag is no key of a saved state
+        if self.rng.bit_generator.state != self.birth:
+            row["rng"] = self.rng.bit_generator.state
+        return row
 
     def load_state_dict(self, saved: Mapping[str, Any] | None) -> None:
         """A method that joins (a fork) keeps its fresh state; `fired` then stands where its clock stands."""
         if saved is None:
             self.fired = self.crossed
             return
-        device = next(iter(self.subject.parts.values())).device
-        self.state, self.fired, self.armed = placed(saved["state"], device), saved["fired"], saved["armed"]
-        self.sums = dict(saved["sums"])
-        self.rng.bit_generator.state = saved["rng"]
+        self.state = placed(saved["state"], next(iter(self.subject.parts.values())).device)
+        self.fired, self.armed = saved.get("fired", self.fired), saved.get("armed", self.armed)
+        self.sums = dict(saved.get("sums", []))
+        self.rng.bit_generator.state = saved.get("rng", self.birth)
 
 
 def placed(state: Any, device: torch.device) -> Any:

@@ -133,17 +133,18 @@ def switches(agent: str, flags: tuple[str, ...]) -> dict[str, list[str]]:
 def switch(name: str, method: Any, agent: str, period: str) -> list[str]:
     """An intervention's first field, as the flag that turns it on; [] for one that learns from another run."""
     from runs.units import Period
+    from tests.laws.members import EARLY
 
     first = fields(method)[0]
     flag = f"--{first.name.replace('_', '-')}"
-    default, more = first.default, method.needs.split() + SPECIAL.get(name, [])
+    default, more = first.default, [*method.needs.split(), *EARLY.get(name, []), *SPECIAL.get(name, [])]
     if name == "optreset":
         return [flag, OPTRESET[agent]]
     if isinstance(default, str):
         return []
     if isinstance(default, bool):
         return [flag, *more]
-    return [flag, period if isinstance(default, Period) else "0.01" if isinstance(default, float) else "3", *more]
+    return [flag, period if isinstance(default, Period) else "0.1" if isinstance(default, float) else "3", *more]
 
 
 def borne(agent: str, line: list[str]) -> bool:

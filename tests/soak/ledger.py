@@ -30,8 +30,6 @@ JOINED = [
 # Of which agent, and entries that a fresh object holds already at every mark: there is nothing to forget.
 CONSTANT = {
     "* agent/rng/init": "drawn from only while the agent is built",
-    "* agent/clock/extra": "counts updates beyond the replay ratio, which no method here makes",
-    "* agent/chain/links/optreset/rng": "draws nothing",
     "* world/env/finished": "emptied at each step, before any save",
     "* world/env/games/*/layers/*": "attributes of gymnasium's classes that nothing changes after their constructor",
     "* world/env/games/*/task/*": "attributes of dm_control's tasks, likewise",
