@@ -73,7 +73,13 @@ def switch(name: str, method: type[Intervention]) -> list[str] | None:
             on = f"{flag}=1"
         case _:
             on = f"{flag}={TYPICAL.get(name, 0.1)}"
-    return [on, *method.needs.split()]
+    return [on, *beside(method)]
+
+
+def beside(method: type[Intervention]) -> list[str]:
+    """What it cannot do without, a reset that never comes included."""
+    reset = ["--reset-every=1M:updates"] if method.follows else []
+    return [*method.needs.split(), *reset, *(["--project-norms=any"] if method.name() == "project" else [])]
 
 
 def costs(name: str) -> Iterator[tuple[str, str]]:
@@ -83,7 +89,7 @@ def costs(name: str) -> Iterator[tuple[str, str]]:
         flags = switch(method, kind)
         if flags is None:
             continue
-        needs = kind.needs
+        needs = kind.needs  # an optimizer, say, which the plain agent then has too
         if needs not in bare:
             plain = made(name, needs.split())
             if isinstance(plain, str):
@@ -101,8 +107,8 @@ def cost(without: Learner, agent: Learner, updates: int) -> str:
     """In one run, in turn; a firing is timed on its own, its event row included."""
     pairs = [(seconds(agent.update, 1, updates), seconds(without.update, 1, updates)) for _ in range(ROUNDS)]
     text = f"update {median(a / b for a, b in pairs):.3f} x"
-    (link,) = agent.chain.links
-    if link.method.period:
+    link = agent.chain.links[-1]
+    if link.method.period and len(agent.chain.links) == 1:
         text += f", firing {1e3 * seconds(link.fire, 3):.1f} ms of an update's {1e3 * median(b for _, b in pairs):.1f}"
     return text
 

@@ -82,7 +82,9 @@ def full_table() -> str:
     rows = ["| method | what it is | switch | fires | touches | other settings | needs, and is refused with |"]
     rows += ["|---|---|---|---|---|---|---|"]
     for name, method in methods().items():
-        bounds = "; ".join(filter(None, [method.needs and f"needs `{method.needs}`", method.clashes])) or "nothing"
+        needs = method.needs and f"needs `{method.needs}`"
+        reset = "needs a method that redraws, e.g. `--reset-every`" if method.follows else ""
+        bounds = "; ".join(filter(None, [needs, reset, method.clashes])) or "nothing"
         cells = (
             f"`{name}`",
             inspect.getdoc(method),

@@ -28,6 +28,7 @@ class AdaptRatio(Intervention):
 
     reach = Reach.NETWORK
     touches = "the replay ratio"
+    clashes = "learners on data"
 
     adaptratio_every: Every = NEVER
     """How often the active units are compared with those of the last check, e.g. 100k (steps) or 50:episodes, as the

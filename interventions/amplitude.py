@@ -24,6 +24,7 @@ class Amplitude(Intervention):
 
     reach = Reach.NETWORK
     touches = "the states of a minibatch, targets' too"
+    clashes = "observations that are no vectors"
 
     amplitude_low: float = 0.0
     """Least factor, e.g. .6; 0 is off (rllte: .6; the authors' code: .5, arXiv:2004.14990)"""

@@ -27,6 +27,7 @@ class Augment(Intervention):
 
     reach = Reach.NETWORK
     touches = "the images of a minibatch, targets' too"
+    clashes = "observations that are no images"
 
     augment_on: bool = False
     """Whether images are augmented: as DrQ(eps), SPR and BBF unless a flag below is 0 (arXiv:2108.13264)"""

@@ -20,7 +20,6 @@ class CatchUp(Intervention):
     reach = Reach.LEARNING
     touches = "weights, optimizer, target by updates"
     follows = True
-    needs = "--reset-every=7:updates"
     fires = "after each reset"
 
     catchup_updates: Count = 0

@@ -26,6 +26,7 @@ class Clip(Intervention):
 
     reach = Reach.NORM
     touches = "weights and biases beyond the bound"
+    clashes = "`project`; `popart`, unless `--no-clip-last`"
     fires = "every update"
 
     clip_kappa: float = 0.0

@@ -32,7 +32,6 @@ class Distill(Intervention):
     reach = Reach.LEARNING
     touches = "weights, optimizer, target by updates"
     follows = True
-    needs = "--reset-every=7:updates"
     fires = "after each reset, and until its weight is 0"
 
     distill_updates: Count = 0

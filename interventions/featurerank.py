@@ -26,6 +26,7 @@ class FeatureRank(Intervention):
 
     reach = Reach.WEIGHT
     touches = "gradients"
+    clashes = "named parts without features"
     watches = True
     fires = "every update"
 

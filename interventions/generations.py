@@ -26,8 +26,8 @@ class Generations(Intervention):
 
     reach = Reach.LEARNING
     touches = "weights, target, optimizer"
+    clashes = "periods in other units than steps and updates"
     redraws = True
-    needs = "--generations-updates=5"
 
     generations_every: Every = NEVER
     """When a student takes over, e.g. 1M (agent steps) or 250k:updates (Igl et al. 2021)"""

@@ -31,6 +31,7 @@ class InFeR(Intervention):
 
     reach = Reach.WEIGHT
     touches = "gradients; adds heads; keeps the first weights"
+    clashes = "named parts without features"
     watches = True
     fires = "every update"
 

@@ -27,6 +27,7 @@ class Kickstart(Intervention):
 
     reach = Reach.LEARNING
     touches = "the loss"
+    clashes = "runs of another agent or network; `--norm-obs`"
 
     kickstart_from: str = ""
     """Directory of the run whose networks teach (Schmitt et al. 2018)"""

@@ -34,6 +34,7 @@ class OptReset(Intervention):
 
     reach = Reach.WEIGHT
     touches = "optimizer"
+    clashes = "`1:targets` with moving-average targets; moments that the optimizer does not keep"
 
     optreset_every: Every = NEVER
     """How often: 1:targets for every hard target copy (Asadi et al. 2023), 1:tasks, 1:resets, or any period"""

@@ -47,6 +47,7 @@ class PopArt(Intervention):
 
     reach = Reach.NORM
     touches = "weights and biases of regressed outputs, target's too"
+    clashes = "agents that regress no number (cross-entropy); `injection`; a `specnorm` of the output layer"
 
     popart_rate: float = 0.0
     """Step of the running mean and variance of the goals, per update (ours 3e-4; rlax: 3e-3, arXiv:1602.07714)"""

@@ -36,7 +36,6 @@ class Project(Intervention):
     touches = "scale of hidden layers, target's too"
     fires = "every n updates"
     clashes = "`clip`; `specnorm` on the same layers; weight decay; without `--norm`, unless `--project-norms any`"
-    needs = "--project-norms any"
     excludes: ClassVar[Mapping[str, str]] = {"clip": "a projected layer has its norm already; switch one of them off"}
 
     project_interval: Count = 0

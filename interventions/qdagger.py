@@ -29,7 +29,7 @@ class QDagger(Intervention):
 
     reach = Reach.LEARNING
     touches = "weights, optimizer, target by updates; the loss"
-    needs = "--qdagger-updates=3"
+    clashes = "runs of another agent or network, or without a score above 0; `--norm-obs`; learners on data"
 
     qdagger_from: str = ""
     """Directory of the run that teaches; it needs evaluations of a return above 0 (Agarwal et al. 2022)"""

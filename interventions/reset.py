@@ -23,6 +23,7 @@ class Reset(Intervention):
 
     reach = Reach.NETWORK
     touches = "weights, target, optimizer of the chosen groups"
+    clashes = "`--reset-inherit` below 1 for learners on data; `injection`"
     redraws = True
 
     reset_every: Every = NEVER

@@ -31,7 +31,13 @@ COMMON = [
 ACTING = ["--capacity=300", "--warmup=40", "--replay-ratio=0.5", "--target-every=25", "--num-envs=2", "--n-step=3"]
 LABELS = ["--images=60", "--task-every=30"]
 ENVS = ("toy:chain", "toy:catch", "CartPole-v1", "toy:reach", "labels:generated", "drift:bits")
-EARLY = {"cbp": ["--cbp-maturity=5"], "snr": ["--snr-tau-max=5"]}  # so that they act within the laws' few updates
+EARLY = {  # so that they act within the laws' few updates, on any network
+    "cbp": ["--cbp-maturity=5"],
+    "generations": ["--generations-updates=5"],
+    "project": ["--project-norms=any"],
+    "qdagger": ["--qdagger-updates=3"],
+    "snr": ["--snr-tau-max=5"],
+}
 
 
 def agents_of() -> dict[str, tuple[type[Learner], type[AgentConfig]]]:
@@ -91,7 +97,12 @@ def switched_on(method: str, name: str = "dqn", env: str = "toy:catch") -> list[
             on = f"{flag}=3"
         case _:
             on = f"{flag}=0.1"
-    return [on, *EARLY.get(method, []), *kind.needs.split()]
+    return [on, *EARLY.get(method, []), *beside(method)]
+
+
+def beside(method: str) -> list[str]:
+    """Flags without which a method is refused: what it needs, and a reset for one that waits for resets."""
+    return [*METHODS[method].needs.split(), *(["--reset-every=7:updates"] if METHODS[method].follows else [])]
 
 
 def variants(method: str, name: str = "dqn", env: str = "toy:catch") -> list[list[str]]:

@@ -7,7 +7,7 @@ from tempfile import mkdtemp
 import pytest
 import torch
 
-from tests.laws.members import AGENTS, METHODS, homes, same, switched_on, taken, trained
+from tests.laws.members import AGENTS, METHODS, beside, homes, same, switched_on, taken, trained
 
 
 def bare_update(agent):
@@ -49,7 +49,7 @@ def test_a_method_switched_on_changes_the_agent_and_no_foreign_stream(name, meth
         flags = switched_on(method, name, env)
         if not taken(name, env, *flags):
             continue
-        off = without(name, env, *METHODS[method].needs.split())
+        off = without(name, env, *beside(method))
         on, _ = trained(name, tmp_path / env / "on", env, 100, *flags)
         changed.append(not same(off["agent"]["parts"], on["agent"]["parts"]))
         assert same(off["agent"]["rng"]["act"], on["agent"]["rng"]["act"])

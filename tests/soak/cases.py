@@ -133,11 +133,11 @@ def switches(agent: str, flags: tuple[str, ...]) -> dict[str, list[str]]:
 def switch(name: str, method: Any, agent: str, period: str) -> list[str]:
     """An intervention's first field, as the flag that turns it on; [] for one that learns from another run."""
     from runs.units import Period
-    from tests.laws.members import EARLY
+    from tests.laws.members import EARLY, beside
 
     first = fields(method)[0]
     flag = f"--{first.name.replace('_', '-')}"
-    default, more = first.default, [*method.needs.split(), *EARLY.get(name, []), *SPECIAL.get(name, [])]
+    default, more = first.default, [*beside(name), *EARLY.get(name, []), *SPECIAL.get(name, [])]
     if name == "optreset":
         return [flag, OPTRESET[agent]]
     if isinstance(default, str):
