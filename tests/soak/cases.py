@@ -13,7 +13,8 @@ from typing import Any
 FIRING = ("37:updates", "53", "71", "41:updates", "2:episodes")  # in turn: nothing fires in step with anything else
 TASKS = ("37:updates", "53", "1:tasks", "41:updates", "67")  # the same where tasks switch
 SPECIAL = {  # to have something to do within some hundred steps
-    "redo": ["--redo-batch", "32", "--redo-when", "probe/norm > 3 rearm 2.9"],
+    "snr": ["--snr-tau-max", "40", "--snr-adapt", "20:updates"],
+    "redo": ["--redo-batch", "32", "--redo-when", "clock/updates > 60 rearm 0"],
 }
 OPTRESET = {"dqn": "1:targets", "sac": "31:updates", "classifier": "31:updates"}  # only DQN's targets are hard copies
 DUE = "--save-every 40 --record-every 30 --probe-every 70 --probe-batch 16 --snapshot-every 110 --batch-size 8"

@@ -30,6 +30,9 @@ JOINED = [
 # Of which agent, and entries that a fresh object holds already at every mark: there is nothing to forget.
 CONSTANT = {
     "* agent/rng/init": "drawn from only while the agent is built",
+    "* agent/chain/links/clip/state/*": "bounds of the initialiser, which a fresh agent draws again from the same seed",
+    "* agent/chain/links/spectral/rng": "drawn from only while the agent is built",
+    "* agent/chain/links/softshrink/state/updates": "counts for --softshrink-toward fresh; here it is init",
     "* world/env/finished": "emptied at each step, before any save",
     "* world/env/games/*/layers/*": "attributes of gymnasium's classes that nothing changes after their constructor",
     "* world/env/games/*/task/*": "attributes of dm_control's tasks, likewise",
