@@ -31,6 +31,7 @@ JOINED = [
 CONSTANT = {
     "* agent/rng/init": "drawn from only while the agent is built",
     "* agent/chain/links/clip/state/*": "bounds of the initialiser, which a fresh agent draws again from the same seed",
+    "* agent/chain/links/adaptratio/state/low": "the ratio that the run began with",
     "* agent/chain/links/spectral/rng": "drawn from only while the agent is built",
     "* agent/chain/links/softshrink/state/updates": "counts for --softshrink-toward fresh; here it is init",
     "* world/env/finished": "emptied at each step, before any save",
