@@ -12,6 +12,23 @@ from agents.school import School
 from agents.world import World
 from envs.streams import StreamSettings
 from interventions.chain import Chain
+from probes import chosen
+
+# Tags that a condition may wait for, beside probes; all below those that end in a slash.
+RECORDED = (
+    *(
+        "return/train",
+        "return/eval",
+        "return/visit/",
+        "hns/train",
+        "hns/eval",
+        "length/train",
+        "visit/",
+        "task/",
+        "eval/",
+    ),
+    *("loss/", "grad/", "q/", "policy/", "accuracy", "clock/", "event/"),
+)
 
 
 def problems(settings: Settings) -> list[str]:
@@ -23,8 +40,27 @@ def problems(settings: Settings) -> list[str]:
             make()
         except ValueError as error:
             rows += str(error).splitlines()
+    rows += unheard(settings)
     capacity, envs = settings.config.rl.capacity, settings.run.num_envs
     return rows + ([f"capacity {capacity} holds no transition of {envs} envs"] if capacity < 2 * envs else [])
+
+
+def unheard(settings: Settings) -> list[str]:
+    """A sentence for each condition on a number that this run will not record."""
+    run, every, problems = settings.run, chosen("all"), []
+    measured = {*(chosen(run.probes) if run.probe_every else ()), *(chosen(run.deep_probes) if run.deep_every else ())}
+    for method in (m for m in settings.methods if m.when):
+        tag = method.when.tag
+        probe = tag.removeprefix("probe/").partition("/")[0]
+        if probe in measured or any(tag == t or (t[-1] == "/" and tag.startswith(t)) for t in RECORDED):
+            continue
+        if probe in every:
+            mend = f"; measure it by --probe-every and --probes, or --deep-every and --deep-probes {probe}"
+        else:
+            near = get_close_matches(tag, [*every, *RECORDED], 1, 0)
+            mend = f"; did you mean {near[0]}?" if near else ""
+        problems.append(f"{method.name()}_when: no number {tag!r} is recorded{mend}")
+    return problems
 
 
 def world(settings: Settings) -> World:

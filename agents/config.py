@@ -50,7 +50,7 @@ class RunConfig:
     probe_every: Every = Period(10_000)
     """Period of --probes in agent steps"""
     probes: str = "cheap"
-    """cheap; mid: ranks, drift ... too; all; or names, e.g. dormant,norm (docs/algorithms.md lists them)"""
+    """cheap; mid: ranks, drift ... too; all; or names, e.g. dormant,norm (docs/probes.md lists them)"""
     deep_every: Every = NEVER
     """Period of --deep-probes in agent steps"""
     deep_probes: str = "all"
@@ -118,7 +118,7 @@ class RLConfig:
     target_tau: float = 1.0
     """1 copies the weights at once; less moves them by this fraction (BBF, SAC: .005 with --target-every 1:updates)"""
     priority_exponent: float = 0.0
-    """Transitions are drawn in proportion to |td|^(2 x this), importance weights ^.5 (Dopamine: .5); 0 is uniform"""
+    """Transitions are drawn in proportion to |td|^this (dqn_zoo's Rainbow: .5); 0 is uniform (Mnih et al. 2015)"""
     nstep_compat: Literal["", "dopamine_spr"] = ""
     """dopamine_spr: the off-by-one of Dopamine's SPR and BBF buffers, for comparison with published runs only"""
     holdout: float = 0.0

@@ -18,7 +18,7 @@ from torch import Tensor
 from agents.config import AgentConfig
 from agents.explore import epsilon, explore
 from agents.learner import Learner
-from agents.losses import at, bootstrap, cross_entropy, hl_gauss, huber, squared, support, two_hot
+from agents.losses import at, bootstrap, cross_entropy, hl_gauss, huber, rows, squared, support, two_hot
 from envs.spec import EnvSpec
 from nets.heads import Head, QNetwork
 from nets.output import ActionValues, Atoms
@@ -209,7 +209,7 @@ class DQN(Learner):
         assert self.atoms is not None
         bins, c = self.atoms.support, self.config
         spread = hl_gauss(goal, bins, c.sigma) if c.loss == "hl_gauss" else two_hot(goal, bins)
-        return cross_entropy(logits[torch.arange(len(action), device=action.device), action], spread)
+        return cross_entropy(rows(logits, action), spread)
 
     def output(self, part: str, batch: Batch, net: Net) -> Tensor:
         return net(batch.obs)  # type: ignore[no-any-return]

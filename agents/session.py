@@ -61,6 +61,7 @@ class Session:
         """Everything due at this step, before any intervention of this step."""
         for event in self.agent.chain.drain():  # of the step before
             self.recorder.write(int(event.pop("step")), event)
+            self.agent.chain.observe(event)
         for row in self.world.news(self.agent):
             self.write(row)
             if "return/train" in row:
@@ -107,10 +108,8 @@ class Session:
         row: Row = {}
         batch = self.agent.view(stream(self.run.seed, "probe", self.step)).batch(self.run.probe_batch)
         for name, probe in probes.items():
-            subject, memory = (
-                self.agent.view(stream(self.run.seed, "probe", name, self.step)),
-                self.memory.get(name, {}),
-            )
+            subject = self.agent.view(stream(self.run.seed, "probe", name, self.step))
+            memory = self.memory.get(name, {})
             row |= {f"probe/{name}/{tag}".rstrip("/"): x for tag, x in probe.measure(subject, batch, memory).items()}
             if memory:
                 self.memory[name] = memory

@@ -8,7 +8,7 @@ clock/extra. A reset before the first update has nothing to catch up with.
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from interventions.base import Intervention, Reach, State
+from interventions.base import Intervention, Reach, Report, State
 from nets.subject import Subject
 from runs.units import Count, broken
 
@@ -28,8 +28,9 @@ class CatchUp(Intervention):
     def refuse(self, subject: Subject) -> Iterator[str]:
         yield from broken(self, {"catchup_updates": (self.catchup_updates >= 0, "at least 0")})
 
-    def after_reset(self, state: State, subject: Subject, redrawn: Mapping[str, Collection[str]]) -> None:
+    def after_reset(self, state: State, subject: Subject, redrawn: Mapping[str, Collection[str]]) -> Report | None:
         if not subject.clock["updates"]:
-            return
+            return None
         for _ in range(self.catchup_updates):
             subject.extra_update()
+        return {"extra": self.catchup_updates}

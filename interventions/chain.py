@@ -16,6 +16,9 @@ from nets.part import Make, Part
 from nets.subject import Loss, Subject
 from replay.batch import Batch
 
+WHOLE = ("loss", "grad", "q", "policy", "speed")  # kinds of which every number stands in the same row
+ONCE = 1  # row that may lack a number: what compares with the last time is undefined at first
+
 
 class Unheard(ValueError):
     """A condition on a number that is not recorded."""
@@ -69,10 +72,12 @@ class Chain:
             link.state = link.method.init(link.subject)
             link.fired = link.crossed
         self.watched = any(m.watches for m in self.methods)
-        self.losing, self.backing, self.updated = (
+        self.feeding, self.losing, self.backing, self.updated = (
             [x for x in self.links if getattr(type(x.method), hook) is not getattr(Intervention, hook)]
-            for hook in ("on_loss", "after_backward", "after_update")
+            for hook in ("before_update", "on_loss", "after_backward", "after_update")
         )
+        busy = {x.name for hooked in (self.feeding, self.losing, self.backing, self.updated) for x in hooked}
+        self.busy = [x for x in self.links if x.name in busy]  # act at every update
 
     # ---- hook points of an update
 
@@ -88,8 +93,10 @@ class Chain:
             yield
 
     def before_update(self, batch: Batch) -> Batch:
-        for link in self.links:
-            batch = link.method.before_update(link.state, link.subject, batch)
+        for link in self.busy:
+            link.report({"updates": 1.0})
+        for link in self.feeding:
+            batch = link.hook(link.method.before_update, batch)
         return batch
 
     def on_loss(self, loss: Loss, batch: Batch) -> Tensor:
@@ -134,7 +141,8 @@ class Chain:
         if redraws:
             self.clock["resets"] += 1
             for link in self.links:
-                link.method.after_reset(link.state, link.subject, redrawn)
+                if row := link.follow(redrawn):
+                    self.events.append({"step": self.clock["steps"], **row})
         self.firing = False
         while self.left:
             self.left.pop(0)()
@@ -154,8 +162,12 @@ class Chain:
         self.metrics |= row
         for link in self.links:
             tag = link.method.when.tag
-            if tag and heard(tag, self.metrics) is None:
-                check(link.name, tag, row)
+            if not tag or heard(tag, self.metrics) is not None:
+                continue
+            kin = [t for t in row if t == (kind := kind_of(tag)) or t.startswith(f"{kind}/")]
+            link.misses += bool(kin)
+            if kind_of(tag) == "speed" or link.misses > ONCE:
+                raise Unheard(f"{link.name}_when: no number {tag!r} is recorded{nearest(tag, kin)}")
 
     def drain(self) -> list[dict[str, float]]:
         """The event rows since the last call."""
@@ -178,14 +190,15 @@ class Chain:
             link.load_state_dict(state["links"].get(link.name))
 
 
-def check(name: str, tag: str, row: Mapping[str, float]) -> None:
-    """A row of the tag's own kind that does not hold it: the tag does not exist. Wall time is no condition."""
-    kind = tag.partition("/")[0] if "/" in tag else "probe"
-    kin = [t for t in row if t.startswith(f"{kind}/")]
-    if kind == "speed" or (kind in ("probe", "loss", "grad", "q") and kin):
-        near = get_close_matches(tag, [*kin, *(t.removeprefix("probe/") for t in kin)], 1, 0)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise Unheard(f"{name}_when: no number {tag!r} is recorded{hint}")
+def kind_of(tag: str) -> str:
+    """What comes in one row with a number: the tags of its probe, or of all losses."""
+    first = tag.removeprefix("probe/").partition("/")[0]
+    return first if first in WHOLE and not tag.startswith("probe/") else f"probe/{first}"
+
+
+def nearest(tag: str, known: Sequence[str]) -> str:
+    near = get_close_matches(tag, [*known, *(t.removeprefix("probe/") for t in known)], 1, 0)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def barred(method: Intervention, methods: Sequence[Intervention]) -> list[str]:

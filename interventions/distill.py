@@ -17,7 +17,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from interventions.base import Intervention, Reach, State
+from interventions.base import Intervention, Reach, Report, State
 from interventions.imitation import distance, fading, policy_gap, pupils
 from nets.part import Part
 from nets.subject import Loss, Subject
@@ -70,16 +70,18 @@ class Distill(Intervention):
         slow = self.distill_teacher == "target" and part.target is not None
         return part.weights(slow)
 
-    def after_reset(self, state: State, subject: Subject, redrawn: Mapping[str, Collection[str]]) -> None:
+    def after_reset(self, state: State, subject: Subject, redrawn: Mapping[str, Collection[str]]) -> Report | None:
         if "teacher" not in state:
-            return
+            return None
         state["students"] = [name for name in self.taught(subject) if redrawn.get(name)]
-        for _ in range(self.distill_updates if state["students"] else 0):
+        extra = self.distill_updates if state["students"] else 0
+        for _ in range(extra):
             subject.extra_update(lambda batch: self.lesson(state, subject, batch))
         for name in state["students"]:
             subject.parts[name].sync()
         state["since"] = subject.clock["updates"]
         self.leave_off(state, subject)
+        return {"extra": extra}
 
     def lesson(self, state: State, subject: Subject, batch: Batch) -> Iterator[Loss]:
         for name in state["students"]:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ class Link:
     armed: bool = True
     sums: dict[str, Tensor | float] = field(default_factory=dict)  # of what its hooks reported since the last row
     seconds: float = 0.0
+    misses: int = 0  # rows of its condition's kind in a row that did not hold the number
 
     def __post_init__(self) -> None:
         self.birth = self.rng.bit_generator.state
@@ -80,6 +81,16 @@ class Link:
             row[f"speed/{self.name}"] = self.seconds
         self.sums, self.seconds = {}, 0.0
         return row
+
+    def follow(self, redrawn: Mapping[str, Collection[str]]) -> dict[str, float]:
+        """after_reset(), and its event row; {} where it does nothing of note."""
+        start = time.perf_counter()
+        report = self.method.after_reset(self.state, self.subject, redrawn)
+        if report is None:
+            return {}
+        tag = f"event/{self.name}"
+        done = {f"{tag}/{name}": float(x) for name, x in report.items()}
+        return {tag: 1.0, **done, f"speed/{self.name}": time.perf_counter() - start}
 
     def fire(self) -> dict[str, float]:
         """apply(), and its event row: parameters changed, ||change||, change of outputs, seconds, its own report."""

@@ -1,9 +1,9 @@
 """Counts, periods and conditions as people write them: 100k, 1k:updates, 20k,40k, dormant > 0.3, never."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 from tyro.constructors import PrimitiveConstructorSpec
 
@@ -138,43 +138,20 @@ def broken(settings: object, rules: Mapping[str, tuple[bool, str]]) -> list[str]
     return [f"{k} is {getattr(settings, k)}, but must be {rule}" for k, (holds, rule) in rules.items() if not holds]
 
 
-Count = Annotated[
-    int,
-    PrimitiveConstructorSpec(
+def typed(
+    metavar: str, kind: type, read: Callable[[str], Any], write: Callable[[Any], str]
+) -> PrimitiveConstructorSpec[Any]:
+    """How tyro reads a word of the command line as a value, and writes it."""
+    return PrimitiveConstructorSpec(
         nargs=1,
-        metavar="COUNT",
-        instance_from_str=lambda args: count(args[0]),
-        is_instance=lambda x: isinstance(x, int),
-        str_from_instance=lambda n: [spell(n)],
-    ),
-]
-Every = Annotated[
-    Period,
-    PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="PERIOD",
-        instance_from_str=lambda args: period(args[0]),
-        is_instance=lambda x: isinstance(x, Period),
-        str_from_instance=lambda p: [str(p)],
-    ),
-]
-Duration = Annotated[
-    int,
-    PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="DURATION",
-        instance_from_str=lambda args: duration(args[0]),
-        is_instance=lambda x: isinstance(x, int),
-        str_from_instance=lambda n: [f"{n}s"],
-    ),
-]
-Condition = Annotated[
-    When,
-    PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="CONDITION",
-        instance_from_str=lambda args: when(args[0]),
-        is_instance=lambda x: isinstance(x, When),
-        str_from_instance=lambda w: [str(w)],
-    ),
-]
+        metavar=metavar,
+        instance_from_str=lambda args: read(args[0]),
+        is_instance=lambda x: isinstance(x, kind),
+        str_from_instance=lambda x: [write(x)],
+    )
+
+
+Count = Annotated[int, typed("COUNT", int, count, spell)]
+Every = Annotated[Period, typed("PERIOD", Period, period, str)]
+Duration = Annotated[int, typed("DURATION", int, duration, lambda n: f"{n}s")]
+Condition = Annotated[When, typed("CONDITION", When, when, str)]

@@ -7,6 +7,7 @@ import torch
 
 from interventions import base
 from interventions.base import Reach
+from interventions.catchup import CatchUp
 from interventions.chain import Chain, Unheard
 from interventions.optreset import OptReset
 from interventions.redo import ReDo
@@ -62,11 +63,28 @@ def test_a_period_and_a_condition_of_one_method_both_fire():
     assert told(learner, 0.4) == [1]
 
 
-def test_a_condition_on_nothing_that_is_recorded_is_refused_with_the_nearest_name():
-    learner = started(ReDo(redo_when=when("dormnt > 0.3")))
-    learner.chain.observe({"return/train": 1.0})
-    with pytest.raises(Unheard, match="redo_when: no number 'dormnt' is recorded; did you mean dormant"):
-        learner.chain.observe({"probe/dormant": 0.1})
+def test_a_number_that_its_probe_does_not_have_is_refused_with_the_nearest_name():
+    learner = started(ReDo(redo_when=when("dormant/torso.fc9 > 0.3")))
+    row = {"probe/dormant": 0.1, "probe/dormant/torso.fc1": 0.2}
+    learner.chain.observe(row)  # what compares with the last time is undefined at first
+    with pytest.raises(
+        Unheard, match=r"redo_when: no number 'dormant/torso.fc9' is .*; did you mean dormant/torso.fc1"
+    ):
+        learner.chain.observe(row)
+
+
+def test_a_number_is_awaited_while_others_are_recorded():
+    learner = started(ReDo(redo_when=when("rank/srank < 3")))
+    for _ in range(5):
+        learner.chain.observe({"probe/dormant": 0.1, "return/train": 1.0, "loss/q": 0.5})
+    assert told(learner, 2, tag="probe/rank/srank") == [1]
+
+
+def test_a_loss_that_no_part_has_is_refused():
+    learner = started(ReDo(redo_when=when("loss/p > 3")))
+    learner.chain.observe({"loss/q": 1.0})
+    with pytest.raises(Unheard, match="did you mean loss/q"):
+        learner.chain.observe({"loss/q": 1.0})
 
 
 def test_wall_time_is_no_condition():
@@ -130,10 +148,18 @@ def test_what_happens_at_every_update_is_one_summed_row():
     learner = started(Listener(), learn={"replay_ratio": 0.5})
     row = learner.metrics()
     updates = learner.clock["updates"]
+    assert row["event/listener/updates"] == updates
     assert row["event/listener/units"] == 2 * updates
     assert row["event/listener/loss/q"] == pytest.approx(updates)
     assert row["speed/listener"] > 0
     assert not learner.chain.summary()
+
+
+def test_what_a_method_does_after_a_reset_has_a_row_of_its_own():
+    learner = started(Reset(reset_every=Period(30)), CatchUp(catchup_updates=4))
+    (row,) = fired(learner, "catchup")
+    assert (row["step"], row["event/catchup/extra"]) == (30, 4)
+    assert row["speed/catchup"] > 0
 
 
 def test_an_empty_chain_records_nothing():
