@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from copy import copy, deepcopy
 from dataclasses import replace
 from math import isfinite
 from typing import Any, ClassVar
@@ -55,7 +54,7 @@ class Learner(ABC):
         self.parts: dict[str, Part] = {}
         self.shadowy = False  # whether its replay is another's
         self.targets = Round(self.rl.target_every)
-        self.tally = Tally()
+        self.tally = Tally(device)
         self.teachers: dict[str, Teacher] = {}  # other runs that methods have asked for, by directory
         self.buffer = replay.buffer(self.learn.batch_size, self.rl.n_step)
         self.pace = Pace(self.rl.replay_ratio, self.rl.warmup)
@@ -139,15 +138,6 @@ class Learner(ABC):
         mine = self.parts[part]
         return self.output(part, batch, mine.net if weights is None else mine.wearing(weights))
 
-    def shadow(self) -> "Learner":
-        """An agent of copies that learns from the same replay, without interventions, and leaves no trace."""
-        twin = copy(self)
-        twin.parts, twin.clock = deepcopy(self.parts), dict(self.clock)
-        twin.pace, twin.targets = deepcopy(self.pace), deepcopy(self.targets)
-        twin.chain, twin.tally, twin.shadowy = Chain(), Tally(), True
-        twin.chain.start(twin.view, stream, twin.clock)
-        return twin
-
     def view(self, rng: np.random.Generator) -> View:
         return View(self, rng)
 
@@ -224,39 +214,32 @@ class Learner(ABC):
         """Means over the updates since the last call, and what the interventions did; {} if there were none."""
         return self.tally.means() | self.chain.summary()
 
-    def statistics(self) -> dict[str, Any]:
-        """Of the observations, where they are normalised."""
-        return {} if self.seen is None else self.seen.state_dict()
+    def pieces(self) -> dict[str, Any]:
+        """What keeps a state of its own."""
+        return {
+            **{name: getattr(self, name) for name in ("chain", "targets", "pace", "tally", "replay")},
+            **({} if self.seen is None else {"seen": self.seen}),
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the rows of the replay, which are saved as a log."""
         return {
             "parts": {name: part.state_dict() for name, part in self.parts.items()},
-            "chain": self.chain.state_dict(),
             "clock": dict(self.clock),
             "rng": {name: rng.bit_generator.state for name, rng in self.rng.items()},
             "loss_rng": self.loss_rng.get_state(),
-            "targets": self.targets.state_dict(),
-            "pace": self.pace.state_dict(),
-            "seen": self.statistics(),
-            "tally": self.tally.state_dict(),
-            "replay": self.replay.state_dict(),
+            **{name: piece.state_dict() for name, piece in self.pieces().items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name, part in self.parts.items():
             part.load_state_dict(state["parts"][name])
-        self.chain.load_state_dict(state["chain"])
         self.clock.update(state["clock"])
         for name, rng in self.rng.items():
             rng.bit_generator.state = state["rng"][name]
         self.loss_rng.set_state(state["loss_rng"])
-        self.targets.load_state_dict(state["targets"])
-        self.pace.load_state_dict(state["pace"])
-        self.tally.load_state_dict(state["tally"], self.device)
-        if self.seen is not None:
-            self.seen.load_state_dict(state["seen"])
-        self.replay.load_state_dict(state["replay"])
+        for name, piece in self.pieces().items():
+            piece.load_state_dict(state[name])
 
 
 def plain(loss: Loss, batch: Batch) -> Tensor:

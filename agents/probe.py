@@ -30,7 +30,8 @@ from agents.config import RunConfig
 from agents.flags import BadInput, sentence
 from agents.main import flushed
 from agents.snapshots import steps, thaw
-from agents.trainability import VERDICTS, Trainability, measure
+from agents.trainability import Trainability, measure
+from agents.verdict import VERDICTS
 from probes import COSTS, chosen, measurements
 from probes.base import Memory, Probe
 from runs.checkpoint import DiskFull

@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib
 
 from agents.shelf import Row, kept
-from agents.trainability import GATE
+from agents.verdict import GATE
 from runs import picture
 
 COLUMNS = 3

@@ -126,7 +126,7 @@ class Session:
             "config": self.settings.saved(),
             "clock": dict(self.agent.clock),
             "parts": parts,
-            "seen": self.agent.statistics(),
+            "seen": {} if self.agent.seen is None else self.agent.seen.state_dict(),
         }
         snapshot.save(self.path, self.step, state, replay)
 

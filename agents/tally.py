@@ -10,7 +10,8 @@ from torch import Tensor
 class Tally:
     """Sums of each metric over the updates since the last row, and the metrics of the last update."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
         self.sums: dict[str, Tensor] = {}
         self.count = 0
         self.latest: dict[str, Tensor] = {}
@@ -30,5 +31,5 @@ class Tally:
     def state_dict(self) -> dict[str, Any]:
         return {"sums": [list(row) for row in self.sums.items()], "count": self.count}  # a tag is no key of a state
 
-    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
-        self.sums, self.count = {name: x.to(device) for name, x in state["sums"]}, state["count"]
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.sums, self.count = {name: x.to(self.device) for name, x in state["sums"]}, state["count"]

@@ -65,7 +65,7 @@ def read(path: str, learner: "Learner") -> Past:
     saved, mine = json.loads(config.read_text()), type(learner).__name__.lower()
     if saved["agent"] != mine:
         raise ValueError(f"{path} is a run of {saved['agent']}, this is {mine}; {MEND}")
-    if learner.seen is not None or loaded.state["agent"]["seen"]:
+    if learner.seen is not None or "seen" in loaded.state["agent"]:
         raise ValueError(f"{path}: the statistics of norm_obs are each run's own; leave --norm-obs out of both")
     nets = {name: state["net"] for name, state in loaded.state["agent"]["parts"].items()}
     check(path, nets, learner)

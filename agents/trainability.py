@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from tyro.conf import Positional
@@ -18,16 +18,14 @@ from tyro.conf import Positional
 from agents.fits import Done, Fit, fitted, states
 from agents.flags import BadInput
 from agents.snapshots import steps, thaw
-from probes.fit import Record, Trial, interval, score
+from agents.verdict import VERDICTS, Row, levels, spread, verdict
+from probes.fit import Trial, score
 from probes.targets import TARGETS, parts_to_fit
 from runs.progress import say
 from runs.snapshot import TRANSITIONS
 from runs.units import Count, broken, count
 
 FRESH = 3  # fresh networks for each repeat
-GATE = 0.5  # of the fresh networks' score: below, the budget is too small to tell
-VERDICTS = ("lost", "worn", "plastic", "unclear", "unmeasured")  # the worst first
-Row = dict[str, Any]
 
 
 class Budget(NamedTuple):
@@ -221,32 +219,3 @@ def summarised(track: Track, done: Done) -> Row:
     kind = {"part": trial.part, "target": trial.target, "rate": trial.rate}
     budget = {"updates": trial.updates, "batch": trial.batch, "repeats": repeats}
     return {**kind, **budget, "verdict": verdict(rows[-1], repeats), "snapshots": rows}
-
-
-def spread(name: str, values: np.ndarray) -> Row:
-    """The mean over repeats with its 95 % bootstrap interval; one repeat has none."""
-    row: Row = {name: float(values.mean())}
-    return row | {f"{name}_interval": list(interval(values.tolist()))} if len(values) > 1 else row
-
-
-def levels(prefix: str, records: Sequence[Record]) -> Row:
-    """Means over fits: P = b - loss, the last losses, the learning curve, accuracy and the updates to 99 % of it."""
-    kinds = [kind for kind in records[0] if kind != "const"]
-    curve = {k: {m: float(np.mean([row[k][m] for row in records])) for m in records[0][k]} for k in kinds}
-    last = {kind: list(marks.values())[-1] for kind, marks in curve.items()}
-    const = float(np.mean([row["const"] for row in records]))
-    row: Row = {"const": const, "P": const - last["fit"], "loss": last["fit"], "curve": curve}
-    row |= {kind.replace("/", "_"): x for kind, x in last.items() if kind != "fit"}
-    if "accuracy" in curve:
-        reached = [next((int(m) for m, x in r["accuracy"].items() if x >= 0.99), None) for r in records]
-        row["updates_to_99"] = None if None in reached else float(np.mean([m for m in reached if m is not None]))
-    return {prefix + name: x for name, x in row.items()}
-
-
-def verdict(row: Row, repeats: int) -> str:
-    """unclear: the budget is too small to tell. plastic: no worse than fresh networks; worn: worse; lost: by half."""
-    if repeats < 2 or not row["fresh"] >= GATE:
-        return "unclear"
-    if row["gap_interval"][0] <= 0:
-        return "plastic"
-    return "worn" if row["score"] > row["fresh"] / 2 else "lost"

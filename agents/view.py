@@ -1,6 +1,7 @@
 """An agent as a method or a probe may see it (nets/subject.py), drawing from a generator of the caller's own."""
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -8,12 +9,14 @@ import numpy as np
 from gymnasium.spaces import Box
 from torch import Tensor
 
+from agents.tally import Tally
 from agents.teacher import read
+from interventions.chain import Chain
 from nets.anatomy import Tape
 from nets.part import Part, Weights
 from nets.subject import Loss, Teacher
 from replay.batch import Batch
-from runs.rng import draw_seed
+from runs.rng import draw_seed, stream
 
 if TYPE_CHECKING:
     from agents.learner import Learner
@@ -80,7 +83,12 @@ class View:
         self.learner.extra_update(self.batch() if batch is None else batch, self.seed(), losses)
 
     def shadow(self) -> "View":
-        return View(self.learner.shadow(), self.rng)
+        mine, twin = self.learner, copy(self.learner)
+        twin.parts, twin.clock = deepcopy(mine.parts), dict(mine.clock)
+        twin.pace, twin.targets, twin.tally = deepcopy(mine.pace), deepcopy(mine.targets), Tally(mine.device)
+        twin.chain, twin.shadowy = Chain(), True
+        twin.chain.start(twin.view, stream, twin.clock)
+        return twin.view(self.rng)
 
     def pace(self, ratio: float) -> None:
         self.learner.pace.change(ratio, self.clock)

@@ -9,7 +9,8 @@ import torch
 
 from agents import fits, probe, report, snapshots, trainability
 from agents.fits import Done, Fit
-from agents.trainability import Trainability, measure, tracks, verdict
+from agents.trainability import Trainability, measure, tracks
+from agents.verdict import verdict
 from probes.fit import Trial
 from runs.rng import stream
 from tests.laws.members import trained

@@ -61,7 +61,7 @@ def test_networks_stand_as_the_methods_have_shaped_them(run):
 def test_observations_are_normalised_as_they_were(run):
     path = run("sac", "toy:reach", "--norm-obs")
     learner = thaw(path, 60).learner
-    assert same(learner.statistics(), load(path).state["agent"]["seen"])
+    assert same(learner.seen.state_dict(), load(path).state["agent"]["seen"])
 
 
 def test_a_snapshot_without_optimizer_says_so(run):
