@@ -10,8 +10,8 @@ import pytest
 
 import interventions
 import probes
-from agents.flags import parse
-from docs.methods import page, probe_page, table
+from agents.flags import command_line, flatten, parse
+from docs.methods import FLAGS, page, probe_page, table
 from interventions.base import Intervention
 from tests.laws.members import AGENTS, METHODS, homes, small, switched_on
 
@@ -60,6 +60,12 @@ def test_the_table_of_methods_is_current():
     assert (ROOT / "docs" / "methods.md").read_text() == page()
     assert (ROOT / "docs" / "probes.md").read_text() == probe_page()
     assert table() in (ROOT / "README.md").read_text()
+
+
+def test_every_flag_of_the_table_of_networks_is_a_flag():
+    known = {key for config in (c for _, c in AGENTS.values()) for key in dict(flatten(command_line(config)()))}
+    named = {word for _, _, flags, _ in FLAGS for word in re.findall(r"--([a-z-]+)", flags)}
+    assert {word.replace("-", "_") for word in named} <= known
 
 
 @pytest.mark.parametrize(("name", "method"), [(a, m) for a in AGENTS for m in METHODS])
