@@ -29,6 +29,7 @@ from agents import report, shelf
 from agents.config import RunConfig
 from agents.flags import BadInput, sentence
 from agents.main import flushed
+from agents.readings import readings
 from agents.snapshots import steps, thaw
 from agents.trainability import Trainability, measure
 from agents.verdict import VERDICTS
@@ -36,7 +37,6 @@ from probes import COSTS, chosen, measurements
 from probes.base import Memory, Probe
 from runs.checkpoint import DiskFull
 from runs.progress import clock, say
-from runs.rng import stream
 from runs.signals import STOPPED
 
 FITTING, PAGE = "trainability", "report"
@@ -192,16 +192,13 @@ def read(path: Path, probes: Mapping[str, Probe], size: int) -> None:
     """Every snapshot in order, so that a probe may remember the ones before."""
     if size < 1:
         raise BadInput(f"probe_batch is {size}, but must be at least 1")
-    memory: dict[str, Memory] = {name: {} for name in probes}
+    memory: dict[str, Memory] = {}
     table: dict[str, list[dict[str, float]]] = {name: [] for name in probes}
     for step in tqdm(steps(path), unit="snapshot", disable=not sys.stderr.isatty()):
         frozen = thaw(path, step)
-        seed = frozen.settings.run.seed
-        batch = frozen.learner.view(stream(seed, "probe", step)).batch(size)
         for name, probe in probes.items():
-            subject = frozen.learner.view(stream(seed, "probe", name, step))
-            tags = probe.measure(subject, batch, memory[name])
-            table[name].append({"step": step, **{f"probe/{name}/{tag}".rstrip("/"): x for tag, x in tags.items()}})
+            row = readings(frozen.learner, {name: probe}, size, memory, frozen.settings.run.seed)
+            table[name].append({"step": step, **row})
     for name, found in table.items():
         shelf.keep(path, name, found)
         say(str(report.probes(found, report.events_of(path), path / "probes" / f"{name}.png")))

@@ -1,7 +1,6 @@
 """A run in progress: what is measured, recorded and saved while an agent learns."""
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,9 +9,10 @@ import torch
 
 from agents.flags import Settings
 from agents.learner import Learner, NotFinite
+from agents.readings import readings
 from agents.world import Row, World
 from probes import chosen
-from probes.base import Memory, Probe
+from probes.base import Memory
 from runs import directory, pack, snapshot
 from runs.checkpoint import Damaged, Loaded, Store
 from runs.fingerprint import differences, fingerprint
@@ -71,7 +71,7 @@ class Session:
             return
         for kind, probes in self.probes.items():
             if self.table.due(kind, self.step):
-                self.write(self.probe(probes))
+                self.write(readings(self.agent, probes, self.run.probe_batch, self.memory, self.run.seed))
         if self.table.due("snapshot", self.step):
             self.snap()
         if self.table.due("record", self.step):
@@ -102,18 +102,6 @@ class Session:
         if row is not None:
             self.write(row)
         return row is not None
-
-    def probe(self, probes: Mapping[str, Probe]) -> Row:
-        """Measurements on one batch; they read only, and each draws from a stream of its own at this step."""
-        row: Row = {}
-        batch = self.agent.view(stream(self.run.seed, "probe", self.step)).batch(self.run.probe_batch)
-        for name, probe in probes.items():
-            subject = self.agent.view(stream(self.run.seed, "probe", name, self.step))
-            memory = self.memory.get(name, {})
-            row |= {f"probe/{name}/{tag}".rstrip("/"): x for tag, x in probe.measure(subject, batch, memory).items()}
-            if memory:
-                self.memory[name] = memory
-        return row
 
     def snap(self) -> None:
         """Keep what later probes need of this step."""
