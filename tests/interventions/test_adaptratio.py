@@ -71,11 +71,11 @@ def test_only_networks_with_a_slow_copy_are_counted():
 
 def test_a_recorded_number_raises_the_ratio_and_lowers_it_again_if_asked():
     for back in (True, False):
-        flags = ["--adaptratio-when=dormant < 0.05 rearm 0.1", "--adaptratio-to=1.5"]
+        flags = ["--adaptratio-when=return/train < 0.05 rearm 0.1", "--adaptratio-to=1.5"]
         learner = agent(VECTORS, *flags, *(["--adaptratio-back"] if back else []), updates=1)
         seen = []
         for value in (0.3, 0.04, 0.08, 0.2, 0.01):
-            learner.chain.observe({"probe/dormant": value})
+            learner.chain.observe({"return/train": value})
             learner.chain.tick()
             learner.chain.after_update()
             seen.append(float(learner.view(stream(0, "test")).ratio))
@@ -83,8 +83,8 @@ def test_a_recorded_number_raises_the_ratio_and_lowers_it_again_if_asked():
 
 
 def test_more_updates_are_owed_from_then_on_and_none_of_the_past():
-    learner = agent(VECTORS, "--adaptratio-when=dormant < 0.05", updates=3)
-    learner.chain.observe({"probe/dormant": 0.0})
+    learner = agent(VECTORS, "--adaptratio-when=return/train < 0.05", updates=3)
+    learner.chain.observe({"return/train": 0.0})
     learner.chain.tick()
     before = learner.clock["updates"]
     assert learner.owed() <= 0
@@ -98,7 +98,7 @@ def test_more_updates_are_owed_from_then_on_and_none_of_the_past():
     [
         ("classifier", "labels:generated", ("--adaptratio-every=7:updates",)),
         ("dqn", "toy:chain", ("--adaptratio-every=7:updates", "--adaptratio-to=0.5")),
-        ("dqn", "toy:chain", ("--adaptratio-every=7:updates", "--adaptratio-when=dormant < 0.05")),
+        ("dqn", "toy:chain", ("--adaptratio-every=7:updates", "--adaptratio-when=return/train < 0.05")),
         ("dqn", "toy:chain", ("--adaptratio-every=7:updates", "--adaptratio-back")),
         ("dqn", "toy:chain", ("--adaptratio-every=7:updates", "--hidden")),
     ],
