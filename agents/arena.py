@@ -37,7 +37,10 @@ class Arena(World):
     def replay(self) -> Replay:
         rl = self.rl
         rows = memory(self.spec, rl.capacity, self.run.num_envs, rl.holdout, rl.nstep_compat)
-        return Prioritized(rows, rl.priority_exponent) if rl.priority_exponent else rows
+        if not rl.priority_exponent:
+            return rows
+        weight = rl.priority_weight, rl.priority_weight_final, rl.priority_anneal
+        return Prioritized(rows, rl.priority_exponent, *weight)
 
     def begin(self) -> None:
         self.now = self.env.reset(draw_seed(stream(self.run.seed, "env")))

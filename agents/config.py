@@ -1,10 +1,11 @@
 """The flags that every agent has: running, learning, network. A field is a flag, its docstring the help."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any, ClassVar, Literal
 
+from agents.schedules import annealed_gamma, annealed_n
 from envs.atari import AtariSettings
 from envs.streams import StreamSettings
 from nets.encoders import NetConfig
@@ -113,12 +114,24 @@ class RLConfig:
     """Discount per agent step (Mnih et al. 2015)"""
     n_step: int = 1
     """Rewards summed before bootstrapping (Dopamine DQN: 1)"""
+    n_step_start: int = 0
+    """n at the start of each cycle, which falls to --n-step by equal factors (BBF, arXiv:2305.19452: 10); 0: none"""
+    gamma_start: float = 0.0
+    """The discount at the start of each cycle, from which 1 - gamma falls likewise (BBF: .97); 0: none"""
+    anneal_updates: Count = 10_000
+    """Updates since the last reset after which both have arrived (BBF: 10k)"""
     target_every: Every = Period(8_000)
     """How often the slow network follows: 8k (agent steps) or 2k:updates (Dopamine: 8k; SAC: 1:updates)"""
     target_tau: float = 1.0
     """1 copies the weights at once; less moves them by this fraction (BBF, SAC: .005 with --target-every 1:updates)"""
     priority_exponent: float = 0.0
     """Transitions are drawn in proportion to |td|^this (dqn_zoo's Rainbow: .5); 0 is uniform (Mnih et al. 2015)"""
+    priority_weight: float = 0.5
+    """Exponent of the importance weights (Dopamine: .5; Schaul et al. 2016 begin with .4)"""
+    priority_weight_final: float = 1.0
+    """What that exponent is in the end, with --priority-anneal (Schaul et al. 2016: 1)"""
+    priority_anneal: Count = 0
+    """Agent steps until then (Rainbow, arXiv:1710.02298: the whole run); 0 leaves the exponent as it is (Dopamine)"""
     nstep_compat: Literal["", "dopamine_spr"] = ""
     """dopamine_spr: the off-by-one of Dopamine's SPR and BBF buffers, for comparison with published runs only"""
     holdout: float = 0.0
@@ -132,13 +145,38 @@ class RLConfig:
             **{k: (getattr(self, k) > 0, "at least 1") for k in ("warmup", "n_step")},
             "replay_ratio": (0 <= self.replay_ratio < inf, "at least 0"),
             "capacity": (self.capacity > 1, "at least 2"),
-            "gamma": (0 <= self.gamma <= 1, "from 0 to 1"),
             "target_every": (self.target_every.unit in ("steps", "updates"), "in steps or updates, e.g. 8k"),
             "priority_exponent": (0 <= self.priority_exponent <= 1, "from 0 to 1"),
+            **{k: (0 <= getattr(self, k) <= 1, "from 0 to 1") for k in ("priority_weight", "priority_weight_final")},
+            "n_step_start": (self.n_step_start >= 0, "at least 0"),
+            "gamma_start": (0 <= self.gamma_start < 1, "from 0 to below 1"),
+            "gamma": (0 <= self.gamma <= 1, "from 0 to 1"),
             "holdout": (0 <= self.holdout < 1, "from 0 to below 1"),
             "target_tau": (0 < self.target_tau <= 1, "above 0 and at most 1"),
         }
-        return broken(self, rules)
+        return broken(self, rules) + list(self.misplaced())
+
+    def misplaced(self) -> Iterator[str]:
+        """A sentence for each flag that would do nothing."""
+        if not self.priority_exponent and (self.priority_weight != 0.5 or self.priority_anneal):
+            yield "priority_weight and priority_anneal do nothing without --priority-exponent, e.g. .5"
+        if not self.priority_anneal and self.priority_weight_final != 1:
+            yield "priority_weight_final does nothing without --priority-anneal, e.g. 50M"
+        if not self.cycles and self.anneal_updates != RLConfig.anneal_updates:
+            yield "anneal_updates does nothing without --n-step-start or --gamma-start"
+
+    @property
+    def cycles(self) -> bool:
+        """Whether n or gamma change."""
+        return bool(self.n_step_start or self.gamma_start)
+
+    def window(self, updates: int) -> tuple[int, float]:
+        """n and gamma, so many updates after the last reset."""
+        n, gamma, over = self.n_step, self.gamma, self.anneal_updates
+        return (
+            annealed_n(updates, self.n_step_start, n, over) if self.n_step_start else n,
+            annealed_gamma(updates, self.gamma_start, gamma, over) if self.gamma_start else gamma,
+        )
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """DQN (Mnih et al. 2015) with double (arXiv:1509.06461), dueling (arXiv:1511.06581) and n-step returns as flags.
 
-Q is regressed, or classified: logits over bins of values, their mean is Q, and the goal of a scalar Bellman backup is
-spread over the bins (Farebrother et al. 2024, arXiv:2403.03950).
+What is fitted is a flag, too (agents/goals.py): numbers, classes of numbers, distributions of the return. Noisy layers
+have a draw of their own in every pass of an update and at every step of acting, none in evaluation and surgery.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import dm_env
 import numpy as np
@@ -17,15 +18,29 @@ from torch import Tensor
 
 from agents.config import AgentConfig
 from agents.explore import epsilon, explore
+from agents.goals import BINNED, SPREAD, Kind, Regressed, goal_of
 from agents.learner import Learner
-from agents.losses import at, bootstrap, cross_entropy, hl_gauss, huber, rows, squared, support, two_hot
 from envs.spec import EnvSpec
+from nets.anatomy import Network
 from nets.heads import Head, QNetwork
-from nets.output import ActionValues, Atoms
+from nets.noisy import noise
 from nets.part import Net
-from nets.subject import Error, Loss
+from nets.subject import EMPTY, Error, Loss
 from replay.batch import Batch
+from runs.rng import draw_seed
 from runs.units import Count, broken
+
+# The protocol of Atari-100k and what its agents share: dopamine/labs/atari_100k/@5873f54.
+ATARI100K: dict[str, object] = {
+    "steps": "100k",
+    "sticky": 0.0,
+    "noops": 30,
+    "life_loss": True,
+    "eval_every": "100k",
+    "eval_episodes": 100,
+    "padding": "same",
+    "init": "xavier",
+}
 
 # {preset: (family, {flag: value as typed})}; class defaults are `suite` (docs/algorithms.md).
 PRESETS: dict[str, tuple[str, dict[str, object]]] = {
@@ -54,7 +69,7 @@ PRESETS: dict[str, tuple[str, dict[str, object]]] = {
     "atari100k": (
         "atari",
         {
-            "steps": "100k",
+            **ATARI100K,
             "double": True,
             "head": "dueling",
             "replay_ratio": 1.0,
@@ -63,14 +78,7 @@ PRESETS: dict[str, tuple[str, dict[str, object]]] = {
             "target_every": "1:updates",
             "lr": 1e-4,
             "epsilon_decay": "5k",
-            "padding": "same",
-            "init": "xavier",
-            "sticky": 0.0,
-            "noops": 30,
-            "life_loss": True,
             "augment_on": True,
-            "eval_every": "100k",
-            "eval_episodes": 100,
         },
     ),
     # Ours for CartPole-v1 and its kin: two layers of 256, double, 3-step returns; `make learn` holds it to 475.
@@ -99,8 +107,9 @@ PRESETS: dict[str, tuple[str, dict[str, object]]] = {
     ),
 }
 
+Acting = Literal["online", "target"]
 EPSILONS = ("start", "final", "eval")
-CLASSIFIED = ("hl_gauss", "two_hot")  # losses that classify the value
+USERS = {"bins": SPREAD, "value_range": BINNED, "sigma": ("hl_gauss",)}  # the losses that a flag is for
 
 
 @dataclass(frozen=True)
@@ -113,14 +122,19 @@ class DQNConfig(AgentConfig):
     """The online network chooses the next action, the target judges it (van Hasselt et al. 2016)"""
     head: Head = "linear"
     """dueling adds a value stream to the advantages (Wang et al. 2016)"""
-    loss: Literal["huber", "mse", "hl_gauss", "two_hot"] = "huber"
-    """huber clips the error at 1 (Mnih et al. 2015), mse: Dopamine; a distribution: hl_gauss, two_hot (2403.03950)"""
+    loss: Kind = "huber"
+    """huber clips the error at 1 (Mnih et al. 2015), mse: Dopamine; classes of numbers: hl_gauss, two_hot (2403.03950);
+    distributions: c51 (arXiv:1707.06887), quantile (arXiv:1710.10044)"""
     bins: int = 51
-    """Bins of hl_gauss and two_hot for each action (Bellemare et al. 2017, arXiv:1707.06887: 51)"""
+    """Bins or atoms for each action, or quantiles (Bellemare et al. 2017, arXiv:1707.06887: 51; QR-DQN: 200)"""
     value_range: tuple[float, float] = (-10.0, 10.0)
     """Least and largest value that the bins cover; goals are cut off there (Bellemare et al. 2017: -10 10)"""
     sigma: float = 0.75
     """Deviation of hl_gauss in bin widths (Farebrother et al. 2024: .75)"""
+    noisy: float = 0.0
+    """Noise on the weights of torso and head, sigma_0 (Fortunato et al. 2018, 1706.10295: .5; dqn_zoo: .1); 0: none"""
+    act_by: Acting = "online"
+    """Which network acts, in training and evaluation (BBF, arXiv:2305.19452, and SR-SPR: target)"""
     epsilon_decay: Count = 250_000
     """Agent steps after the warm-up over which epsilon falls from its start to its end (Dopamine: 250k)"""
     epsilon_start: float = 1.0
@@ -137,44 +151,57 @@ class DQNConfig(AgentConfig):
             "bins": (self.bins > 1, "at least 2"),
             "value_range": (-inf < low < high < inf, "a number and a larger one"),
             "sigma": (0 < self.sigma < inf, "above 0"),
+            "noisy": (0 <= self.noisy < inf, "at least 0"),
         }
-        return broken(self, rules) + list(self.misplaced()) + super().problems()
+        return broken(self, rules) + list(self.idle()) + super().problems()
 
-    def misplaced(self) -> Iterator[str]:
+    def idle(self) -> Iterator[str]:
         """A sentence for each flag that would do nothing with this loss."""
-        users = {"bins": CLASSIFIED, "value_range": CLASSIFIED, "sigma": ("hl_gauss",)}
-        for flag, losses in users.items():
+        for flag, losses in USERS.items():
             if self.loss not in losses and getattr(self, flag) != getattr(DQNConfig, flag):
                 yield f"{flag} does nothing with loss {self.loss}; it is for {', '.join(losses)}"
 
 
+class Passes(NamedTuple):
+    """What the networks show of a minibatch."""
+
+    outputs: Tensor  # [B, A] or [B, A, M], with their graph
+    following: Tensor  # of the slow network in the next state, as outputs
+    judge: Tensor | None  # of the network itself in the next state, with --double
+    aside: Tensor | None = None  # [B], what else an agent minimises on each transition
+    metrics: Mapping[str, Tensor] = EMPTY
+
+
 class DQN(Learner):
-    """One part, q: [B, A], or logits of bins [B, A, M]."""
+    """One part, q: [B, A], or M outputs for each action, [B, A, M]."""
 
     config: DQNConfig
 
     @classmethod
     def accepts(cls, spec: EnvSpec) -> None:
         if not isinstance(spec.action, Discrete):
-            raise ValueError(
-                f"DQN needs discrete actions; {spec.name} has {spec.action.shape[0]} continuous ones: use SAC"
-            )
+            are = f"{spec.name} has {spec.action.shape[0]} continuous ones"
+            raise ValueError(f"{cls.__name__} needs discrete actions; {are}: use SAC")
 
     def build(self) -> None:
         assert isinstance(self.spec.action, Discrete)
-        c, shape, self.actions = self.config, self.spec.observation.shape, int(self.spec.action.n)
-        self.atoms: Atoms | None = None
-        if c.loss in CLASSIFIED:
-            self.atoms = Atoms(support(*c.value_range, c.bins, c.loss).to(self.device))
-        make = lambda: QNetwork(shape, self.actions, c.net, c.head, c.bins if self.atoms else 0)
-        self.parts["q"] = self.part("q", make, self.rl.target_tau, output=self.atoms or ActionValues())
+        c, self.actions = self.config, int(self.spec.action.n)
+        self.goal = goal_of(c.loss, c.bins, c.value_range, c.sigma, self.device)
+        self.parts["q"] = self.part("q", self.network, self.rl.target_tau, output=self.goal.output)
+
+    def network(self) -> Network:
+        c = self.config
+        return QNetwork(self.spec.observation.shape, self.actions, c.net, c.head, self.goal.atoms, c.noisy)
 
     @torch.no_grad()
     def act(self, now: dm_env.TimeStep, rng: np.random.Generator, greedy: bool = False) -> np.ndarray:
         """Epsilon-greedy, [N] int64; the network is asked only where an env does not explore."""
         action = explore(rng, self.actions, self.epsilon(greedy), len(now.observation))
         if (action < 0).any():
-            best = self.values(self.parts["q"].net(self.observe(now))).argmax(1).cpu().numpy()
+            q = self.parts["q"]
+            net = q.net if self.config.act_by == "online" or q.target is None else q.target
+            with nullcontext() if greedy else self.noise(net, rng):
+                best = self.goal.values(net(self.observe(now))).argmax(1).cpu().numpy()
             action = np.where(action < 0, best, action)
         return action
 
@@ -184,32 +211,48 @@ class DQN(Learner):
             return c.epsilon_eval
         return epsilon(self.clock["steps"], self.rl.warmup, c.epsilon_decay, c.epsilon_final, c.epsilon_start)
 
+    def noise(self, net: Network, rng: torch.Generator | np.random.Generator) -> AbstractContextManager[None]:
+        """A draw of the noise for the passes within."""
+        if not self.config.noisy:
+            return nullcontext()
+        return noise(net, rng if isinstance(rng, torch.Generator) else self.generator(draw_seed(rng)))
+
     def losses(self, batch: Batch, rng: torch.Generator) -> Iterator[Loss]:
-        q, loss = self.parts["q"], huber if self.config.loss == "huber" else squared
-        assert q.target is not None
-        outputs = q.net(batch.obs)  # [B, A], or [B, A, M]
-        values = self.values(outputs)  # [B, A]
+        seen = self.passes(batch, rng)
+        values = self.goal.values(seen.outputs)  # [B, A]
         with torch.no_grad():
-            following = self.values(q.target(batch.next_obs))  # [B, A]
-            judge = self.values(q.net(batch.next_obs)) if self.config.double else following
-        goal = bootstrap(batch.reward, batch.discount, following, judge)  # [B]
-        td, shown = goal - at(values, batch.action), {"q/mean": values.mean(), "q/max": values.amax(1).mean()}
-        if self.atoms is not None:
-            yield Loss("q", (batch.weight * self.surprise(outputs, batch.action, goal)).mean(), td, shown)
-            return
-        of: Error = lambda td: (batch.weight * loss(td)).mean()
-        yield Loss("q", of(td), td, shown, goal, of)
+            judge = self.goal.values(seen.following if seen.judge is None else seen.judge)
+            goal = self.goal.of(batch, seen.following, judge)
+        each, td = self.goal.errors(seen.outputs, batch.action, goal)
 
-    def values(self, outputs: Tensor) -> Tensor:
-        """What the network shows -> q: [B, A]."""
-        return outputs if self.atoms is None else self.atoms.values(outputs)
+        def whole(each: Tensor) -> Tensor:
+            return (batch.weight * (each if seen.aside is None else each + seen.aside)).mean()
 
-    def surprise(self, logits: Tensor, action: Tensor, goal: Tensor) -> Tensor:
-        """Cross-entropy of the goal's distribution and that of the action taken: [B, A, M], [B], [B] -> [B]."""
-        assert self.atoms is not None
-        bins, c = self.atoms.support, self.config
-        spread = hl_gauss(goal, bins, c.sigma) if c.loss == "hl_gauss" else two_hot(goal, bins)
-        return cross_entropy(rows(logits, action), spread)
+        shown = {"q/mean": values.mean(), "q/max": values.amax(1).mean(), **seen.metrics}
+        if isinstance(self.goal, Regressed):
+            loss = self.goal.loss
+            of: Error = lambda td: whole(loss(td))
+            yield Loss("q", whole(each), td, shown, goal, of)
+        else:
+            yield Loss("q", whole(each), td, shown)
+
+    def passes(self, batch: Batch, rng: torch.Generator) -> Passes:
+        q = self.parts["q"]
+        assert q.target is not None
+        with self.noise(q.net, rng):
+            outputs = q.net(batch.obs)
+        with torch.no_grad():
+            with self.noise(q.target, rng):
+                following = q.target(batch.next_obs)
+            return Passes(outputs, following, self.judge(batch, rng))
+
+    def judge(self, batch: Batch, rng: torch.Generator) -> Tensor | None:
+        """With --double, what the network itself shows in the next state."""
+        if not self.config.double:
+            return None
+        net = self.parts["q"].net
+        with self.noise(net, rng):
+            return net(batch.next_obs)  # type: ignore[no-any-return]
 
     def output(self, part: str, batch: Batch, net: Net) -> Tensor:
         return net(batch.obs)  # type: ignore[no-any-return]

@@ -56,7 +56,7 @@ class Learner(ABC):
         self.targets = Round(self.rl.target_every)
         self.tally = Tally(device)
         self.teachers: dict[str, Teacher] = {}  # other runs that methods have asked for, by directory
-        self.buffer = replay.buffer(self.learn.batch_size, self.rl.n_step)
+        self.buffer = replay.buffer(self.learn.batch_size, 0 if self.rl.cycles else self.rl.n_step, self.ahead)
         self.pace = Pace(self.rl.replay_ratio, self.rl.warmup)
         self.seen = Seen(spec.observation) if self.rl.norm_obs else None
         self.build()
@@ -118,10 +118,20 @@ class Learner(ABC):
         obs = torch.as_tensor(now.observation, device=self.device)
         return obs if self.seen is None else self.seen.normalise(obs)
 
+    @property
+    def window(self) -> tuple[int, float]:
+        """n and gamma as they now are."""
+        return self.rl.window(min(part.age for part in self.parts.values()))
+
+    @property
+    def ahead(self) -> int:
+        """How many steps behind each transition its model is to predict."""
+        return 0
+
     def sample(self) -> Batch:
         """The next minibatch to learn from, in memory that the one after it overwrites."""
-        rng, rl = self.rng["replay"], self.rl
-        return self.place(self.replay.sample(self.learn.batch_size, rng, rl.n_step, rl.gamma, self.buffer))
+        size, rng = self.learn.batch_size, self.rng["replay"]
+        return self.place(self.replay.sample(size, rng, *self.window, self.buffer, self.ahead))
 
     def place(self, batch: Batch) -> Batch:
         """A batch of the replay on the agent's device, as its networks take it."""

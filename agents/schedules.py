@@ -1,8 +1,11 @@
-"""Schedules of the return over a cycle (BBF: Schwarzer et al. 2023, arXiv:2305.19452): n falls, gamma rises."""
+"""Schedules of the return over a cycle (BBF: Schwarzer et al. 2023, arXiv:2305.19452): n falls, gamma rises.
+
+updates: since the last reset.
+"""
 
 
 def fraction(updates: int, over: int) -> float:
-    """How much of the schedule has passed, from 0 to 1; updates: since the last reset."""
+    """How much of the schedule has passed, from 0 to 1."""
     return min(max(updates, 0) / over, 1.0) if over else 1.0
 
 

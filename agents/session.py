@@ -109,7 +109,7 @@ class Session:
         if self.run.snapshot_optim == "no":
             parts = {name: {**part, "opt": {}} for name, part in parts.items()}
         rng = stream(self.run.seed, "probe", "snapshot", self.step)
-        replay = self.agent.replay.excerpt(snapshot.TRANSITIONS, rng, self.agent.rl.n_step, self.agent.rl.gamma)
+        replay = self.agent.replay.excerpt(snapshot.TRANSITIONS, rng, *self.agent.window)
         state = {
             "config": self.settings.saved(),
             "clock": dict(self.agent.clock),

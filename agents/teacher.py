@@ -44,8 +44,8 @@ class Past:
         """[B] transitions of its replay with this agent's n and gamma; 0 is a minibatch's size."""
         learner, rng = self.learner, np.random.default_rng(subject.seed())
         self.replay = self.replay or self.restored()
-        rl, size = learner.rl, size or learner.learn.batch_size
-        batch = learner.place(self.replay.peek(size, rng, rl.n_step, rl.gamma))
+        size = size or learner.learn.batch_size
+        batch = learner.place(self.replay.peek(size, rng, *learner.window, learner.ahead))
         return batch._replace(index=batch.index[:0])
 
     def restored(self) -> Uniform:

@@ -67,16 +67,16 @@ class View:
     def batch(self, size: int = 0) -> Batch:
         learner = self.learner
         size = size or learner.learn.batch_size
-        return learner.place(learner.replay.peek(size, self.rng, learner.rl.n_step, learner.rl.gamma))
+        return learner.place(learner.replay.peek(size, self.rng, *learner.window, learner.ahead))
 
     def held(self, size: int) -> Batch | None:
         learner = self.learner
-        found = learner.replay.held(size, self.rng, learner.rl.n_step, learner.rl.gamma)
+        found = learner.replay.held(size, self.rng, *learner.window)
         return None if found is None else learner.place(found)
 
     def returns(self, size: int) -> tuple[Batch, Tensor] | None:
         learner = self.learner
-        found = learner.replay.returns(size, self.rng, learner.rl.n_step, learner.rl.gamma)
+        found = learner.replay.returns(size, self.rng, *learner.window)
         return None if found is None else (learner.place(found[0]), found[1].to(learner.device))
 
     def extra_update(self, losses: Callable[[Batch], Iterator[Loss]] | None = None, batch: Batch | None = None) -> None:

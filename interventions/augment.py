@@ -1,7 +1,8 @@
 """Augmentation (DrQ, Kostrikov et al. 2020, arXiv:2004.13649; SPR, arXiv:2007.05929): random shifts and intensities.
 
-The two ends of a transition are augmented independently, and only in minibatches: acting, evaluation and probes see
-images as they are. The JAX code draws offsets from 0 to 7 of 8 because its upper bound is excluded; ours are 0 to 8.
+The two ends of a transition, and each later step that a model predicts, are augmented independently, and only in
+minibatches: acting, evaluation and probes see images as they are. The JAX code draws offsets from 0 to 7 of 8 because
+its upper bound is excluded; ours are 0 to 8.
 """
 
 from collections.abc import Iterator
@@ -50,7 +51,12 @@ class Augment(Intervention):
 
     def before_update(self, state: State, subject: Subject, batch: Batch) -> Batch:
         rng = torch.Generator().manual_seed(subject.seed())
-        return batch._replace(obs=self.augmented(batch.obs, rng), next_obs=self.augmented(batch.next_obs, rng))
+        future = batch.future
+        if future is not None:
+            steps = self.augmented(future.obs.flatten(0, 1), rng)
+            future = future._replace(obs=steps.view(*future.obs.shape[:2], *steps.shape[1:]))
+        obs, next_obs = self.augmented(batch.obs, rng), self.augmented(batch.next_obs, rng)
+        return batch._replace(obs=obs, next_obs=next_obs, future=future)
 
     def augmented(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """images: [B, C, H, W] uint8 -> the same, or float32 / 255 where the intensity is drawn."""

@@ -121,11 +121,12 @@ def convolutions(
     return Chain(blocks), channels * height**2, height**2
 
 
-def mlp(inputs: int, config: NetConfig, noisy: bool = False) -> tuple[Chain, int]:
-    """inputs: D -> the hidden layers and their output features. noisy: with learned noise on their weights."""
+def mlp(inputs: int, config: NetConfig, noisy: float = 0.0) -> tuple[Chain, int]:
+    """inputs: D -> the hidden layers and their output features. noisy: sigma_0 of the noise on their weights."""
     blocks: dict[str, Block] = {}
     for i, units in enumerate(config.hidden):
-        linear = NoisyLinear(inputs, config.units(units)) if noisy else Linear(inputs, config.units(units), config.init)
+        n = config.units(units)
+        linear = NoisyLinear(inputs, n, noisy) if noisy else Linear(inputs, n, config.init)
         block = blocks[f"fc{i + 1}"] = config.block(linear)
         inputs = block.units * block.copies
     return Chain(blocks), inputs

@@ -19,15 +19,15 @@ def split(x: Tensor, atoms: int) -> Tensor:
     return x.view(len(x), -1, atoms) if atoms else x
 
 
-def stream(inputs: int, units: int, init: Init, noisy: bool) -> Linear:
-    """A linear map to the outputs; noisy: with learned noise on its weights (Fortunato et al. 2018)."""
-    return NoisyLinear(inputs, units) if noisy else Linear(inputs, units, init)
+def stream(inputs: int, units: int, init: Init, noisy: float) -> Linear:
+    """A linear map to the outputs; noisy: sigma_0 of the noise on its weights (Fortunato et al. 2018), 0 for none."""
+    return NoisyLinear(inputs, units, noisy) if noisy else Linear(inputs, units, init)
 
 
 class LinearHead(nn.Module):
     """features: [B, D] -> q: [B, A], or [B, A, M] where there are M atoms: logits of bins (C51), quantiles (QR)."""
 
-    def __init__(self, inputs: int, actions: int, init: Init, atoms: int = 0, noisy: bool = False) -> None:
+    def __init__(self, inputs: int, actions: int, init: Init, atoms: int = 0, noisy: float = 0.0) -> None:
         super().__init__()
         self.atoms = atoms
         self.value = stream(inputs, actions * (atoms or 1), init, noisy)
@@ -43,7 +43,7 @@ class DuelingHead(nn.Module):
     """Q = V + A - mean A, [B, D] -> [B, A]; per atom, [B, A, M], where there are atoms. Both streams are
     linear on shared features, as Dopamine's full Rainbow; Wang et al. give each stream 512 hidden units of its own."""
 
-    def __init__(self, inputs: int, actions: int, init: Init, atoms: int = 0, noisy: bool = False) -> None:
+    def __init__(self, inputs: int, actions: int, init: Init, atoms: int = 0, noisy: float = 0.0) -> None:
         super().__init__()
         self.atoms = atoms
         self.value = stream(inputs, atoms or 1, init, noisy)
@@ -104,7 +104,7 @@ class Encoded(Tailed, Network):
 class QNetwork(Encoded):
     """obs: [B, *O] -> q: [B, A], or logits of M atoms for every action, [B, A, M]. Images (uint8, [B, C, H, W], scaled
     by 1/255) pass the Nature CNN first, in 1.7M parameters at 84x84; vectors (float32, [B, D]) go straight to the
-    torso. noisy: learned noise on the weights of torso and head (Rainbow: Hessel et al. 2018, arXiv:1710.02298)."""
+    torso. noisy: sigma_0 of the noise on the weights of torso and head (Rainbow: arXiv:1710.02298)."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class QNetwork(Encoded):
         config: NetConfig,
         head: Head = "linear",
         atoms: int = 0,
-        noisy: bool = False,
+        noisy: float = 0.0,
     ) -> None:
         super().__init__()
         self.encoder = None

@@ -13,10 +13,12 @@ class Output(ABC):
     """student, teacher: outputs of `Subject.run`, [B, ...] -> [B]. The teacher comes first in every KL.
 
     regresses: whether its losses regress these numbers to a goal, so that the error has a scale.
+    valued: whether what they stand for are numbers of a scale: rewards to come.
     policy: whether they are a policy, so that they can be imitated; a policy does not depend on the batch's actions.
     """
 
     regresses: ClassVar[bool] = False
+    valued: ClassVar[bool] = False
     policy: ClassVar[bool] = True
 
     @abstractmethod
@@ -35,7 +37,7 @@ class Output(ABC):
 class Values(Output):
     """Numbers, [B, K]."""
 
-    regresses, policy = True, False
+    regresses, valued, policy = True, True, False
 
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
         return (student - teacher).square().flatten(1).mean(1)
@@ -66,12 +68,30 @@ class Logits(Output):
 class Atoms(Logits):
     """Logits over a support of values for every action, [B, A, M]; their policy is that of the mean values."""
 
+    valued = True
+
     def __init__(self, support: Tensor) -> None:
         self.support = support
 
     def values(self, outputs: Tensor) -> Tensor:
         """[B, A, M] -> Q [B, A]."""
-        return outputs.softmax(-1) @ self.support
+        return outputs.softmax(-1) @ self.support.to(outputs)
+
+    def imitation(self, student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+        return kl(self.values(teacher) / temperature, self.values(student) / temperature)
+
+
+class Quantiles(Output):
+    """N quantiles of the value of every action, [B, A, N]; their policy is that of the means."""
+
+    valued = True
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """[B, A, N] -> Q [B, A]."""
+        return outputs.mean(-1)
+
+    def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
+        return (student - teacher).square().flatten(1).mean(1)
 
     def imitation(self, student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
         return kl(self.values(teacher) / temperature, self.values(student) / temperature)

@@ -80,7 +80,7 @@ class Transition(nn.Module):
 class SPRNetwork(Network):
     """obs: [B, C, H, W] uint8 (scaled by 1/255) or float -> q: [B, A], or logits of M atoms, [B, A, M].
 
-    noisy: learned noise on the weights of projection and head, drawn within nets.noisy.noise.
+    noisy: sigma_0 of the noise on the weights of projection and head, drawn within nets.noisy.noise.
     """
 
     encoder: Torso
@@ -94,7 +94,7 @@ class SPRNetwork(Network):
         config: SPRNetConfig,
         head: Head = "dueling",
         atoms: int = 51,
-        noisy: bool = False,
+        noisy: float = 0.0,
     ) -> None:
         super().__init__()
         for sentence in config.misfits():

@@ -5,7 +5,7 @@ after, it is asked on 256 replay states drawn anew (that the minibatch holds one
   policy: share of states whose greedy action, or predicted class, changes; of a Gaussian policy mean |change of the
     mean action| before the squashing, and policy/kl, KL(before || after); policy/target: the share of the slow network,
     where it is a moving average;
-  value: mean |change| of the numbers that the part regresses;
+  value: mean |change| of the numbers that the outputs stand for;
   agreement: share of states on which the slow network's greedy action is that of the network itself;
   stored: share of states on which the greedy action is the one that was taken there.
 A part that does not step at this update (SAC's actor under --actor-every) has no churn.
@@ -14,7 +14,7 @@ A part that does not step at this update (SAC's actor under --actor-every) has n
 import torch
 from torch import Tensor
 
-from nets.output import Atoms, Gaussian, Output
+from nets.output import Gaussian, Output
 from nets.subject import Subject
 from probes.base import Memory, Probe
 from probes.dormant import sound
@@ -74,7 +74,7 @@ def moved(subject: Subject, twin: Subject, name: str, states: Batch) -> dict[str
     row = policy(output, now, then)
     if average and slow is not None and slower is not None and greedy(output, slow) is not None:
         row["policy/target"] = policy(output, slow, slower)["policy"]
-    if output.regresses or isinstance(output, Atoms):
+    if output.valued:
         row["value"] = float((output.values(then) - output.values(now)).abs().mean())
     return row
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from nets.anatomy import record
-from nets.output import Atoms, Output
+from nets.output import Output
 from nets.part import Weights
 from nets.subject import Subject
 from replay.batch import Batch
@@ -55,6 +55,7 @@ def pool(batch: Batch, size: int) -> Pool:
         seen.setdefault(row.tobytes(), i)
     rows = torch.tensor(list(seen.values())[: 2 * size])
     half = (len(rows) + 1) // 2
+    batch = batch._replace(future=None)
     return Pool(*(batch.pick(part) for part in (rows[:half], rows[half:])))
 
 
@@ -69,9 +70,9 @@ def weights_of(net: nn.Module) -> dict[str, Tensor]:
 
 
 def scalars(output: Output | None, shown: Tensor) -> Tensor:
-    """Outputs [B, ...] as the numbers that are fitted, [B, K]: mean values where there are atoms."""
-    if isinstance(output, Atoms):
-        shown = shown.softmax(-1) @ output.support.to(shown)
+    """Outputs [B, ...] as the numbers that are fitted, [B, K]: mean values where they are distributions."""
+    if output is not None and output.valued:
+        shown = output.values(shown)
     return shown.flatten(1)
 
 

@@ -40,13 +40,13 @@ def test_the_network_answers_logits_of_every_bin_for_every_action(kind, head):
     example = batch(torch.eye(5), torch.zeros(5, dtype=torch.long), [0.0] * 5, [0.0] * 5, torch.eye(5))
     assert subject.run("q", example).shape == (5, 2, 7)
     assert torch.equal(
-        learner.parts["q"].output.values(subject.run("q", example)), learner.values(subject.run("q", example))
+        learner.parts["q"].output.values(subject.run("q", example)), learner.goal.values(subject.run("q", example))
     )
 
 
 def test_q_is_the_mean_of_the_bins_and_the_best_is_taken():
     learner = thirds(epsilon_eval=0.0)
-    q = learner.values(learner.parts["q"].net(torch.eye(5)))
+    q = learner.goal.values(learner.parts["q"].net(torch.eye(5)))
     torch.testing.assert_close(q, torch.tensor([[0.0, 0.5]]).expand(5, 2))
     assert learner.act(timestep(CELLS), stream(0, "x"), greedy=True).tolist() == [1] * 5
 
@@ -84,7 +84,7 @@ def test_double_lets_the_network_choose_by_its_values_and_the_target_pay():
             learner.parts["q"].net.head.value.bias.copy_(torch.tensor([0.0, 0.0, 9.0, 9.0, 0.0, 0.0]))
         example = batch(torch.eye(5)[:1], torch.tensor([1]), [0.0], [1.0], torch.eye(5)[:1])
         (loss,) = learner.losses(example, learner.loss_rng)
-        value = learner.values(learner.parts["q"].net(torch.eye(5)[:1]))[0, 1]
+        value = learner.goal.values(learner.parts["q"].net(torch.eye(5)[:1]))[0, 1]
         assert loss.td.item() == pytest.approx(goal - value.item(), abs=1e-6)
 
 
@@ -97,7 +97,7 @@ def test_goals_beyond_the_range_are_cut_off():
 
 @pytest.mark.parametrize(("kind", "bins"), [("two_hot", [-1, 0, 1]), ("hl_gauss", [-2 / 3, 0, 2 / 3])])
 def test_the_bins_cover_the_range_and_not_more(kind, bins):
-    assert agent(loss=kind, bins=3, value_range=(-1.0, 1.0))[1].atoms.support.tolist() == pytest.approx(bins)
+    assert agent(loss=kind, bins=3, value_range=(-1.0, 1.0))[1].goal.output.support.tolist() == pytest.approx(bins)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -119,7 +119,7 @@ def test_it_learns_the_value_of_a_state(kind):
     for _ in range(60):
         (loss,) = learner.losses(example, learner.loss_rng)
         learner.step(loss, loss.value, example)
-    q = learner.values(learner.parts["q"].net(torch.eye(5))).gather(1, example.action[:, None])
+    q = learner.goal.values(learner.parts["q"].net(torch.eye(5))).gather(1, example.action[:, None])
     assert q.flatten().tolist() == pytest.approx([1.7] * 5, abs=0.05)
 
 

@@ -59,7 +59,8 @@ METHODS = methods()
 
 def small(name: str) -> list[str]:
     """Flags that make an agent small and quick."""
-    return [*COMMON, *(ACTING if "rl" in {f.name for f in fields(AGENTS[name][1])} else LABELS)]
+    wide = ["--encoder-width=2", "--spr-steps=2"] if "encoder_width" in {f.name for f in fields(net_config(name))} else []
+    return [*COMMON, *wide, *(ACTING if "rl" in {f.name for f in fields(AGENTS[name][1])} else LABELS)]
 
 
 def net_config(name: str) -> type[NetConfig]:

@@ -35,6 +35,6 @@ def test_q_learning_on_the_chain_reaches_the_analytic_values(loss):
         if agent.clock["steps"] >= 6_000:
             break
     with torch.no_grad():
-        q = agent.values(agent.parts["q"].net(torch.eye(5))).numpy()
+        q = agent.goal.values(agent.parts["q"].net(torch.eye(5))).numpy()
     star = chain_q_star(0.9)
     np.testing.assert_allclose(q[:-1], star[:-1], atol=1e-2)  # nobody acts at the right end

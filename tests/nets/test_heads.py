@@ -127,7 +127,7 @@ def test_float_images_are_taken_as_they_are():
 @pytest.mark.parametrize("head", ["linear", "dueling"])
 @pytest.mark.parametrize("atoms", [0, 7])
 def test_noise_is_in_torso_and_head_where_it_is_asked_for(head, atoms):
-    net = QNetwork((4, 44, 44), 3, SMALL, head, atoms, noisy=True)
+    net = QNetwork((4, 44, 44), 3, SMALL, head, atoms, noisy=0.5)
     loud = [name for name, m in net.named_modules() if isinstance(m, NoisyLinear)]
     assert loud == ["torso.fc1.writer", *[f"head.{n}" for n in ("value", "advantage")[: 1 + (head == "dueling")]]]
     with noise(net, torch.Generator().manual_seed(0)):
@@ -135,7 +135,7 @@ def test_noise_is_in_torso_and_head_where_it_is_asked_for(head, atoms):
 
 
 def test_a_noisy_dueling_head_does_not_see_a_constant_added_to_the_advantages():
-    head, x = DuelingHead(8, 3, "torch", atoms=4, noisy=True), normal(4, 8)
+    head, x = DuelingHead(8, 3, "torch", atoms=4, noisy=0.5), normal(4, 8)
     with noise(head, torch.Generator().manual_seed(0)):
         before = head(x)
         with torch.no_grad():

@@ -24,7 +24,7 @@ def x(inputs=5, batch=4):
 
 
 def make(head="dueling", **flags):
-    return lambda: QNetwork((5,), 3, NetConfig(hidden=(8, 8), **flags), head, atoms=4, noisy=True)
+    return lambda: QNetwork((5,), 3, NetConfig(hidden=(8, 8), **flags), head, atoms=4, noisy=0.5)
 
 
 def f(x):

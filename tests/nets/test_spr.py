@@ -21,7 +21,7 @@ WIDTHS = {"nature": 0.25, "impala": 0.5}  # 8, 16, 16 channels
 ACTIONS = torch.tensor([[0, 2, 1], [1, 1, 0]])
 
 
-def make(encoder="nature", head="dueling", atoms=4, noisy=False, **flags):
+def make(encoder="nature", head="dueling", atoms=4, noisy=0.0, **flags):
     config = SPRNetConfig(hidden=(64,), width=0.125, encoder=encoder, encoder_width=8 * WIDTHS[encoder], **flags)
     return lambda: SPRNetwork((2, 20, 20), 3, config, head, atoms, noisy)
 
@@ -322,7 +322,7 @@ def test_further_readers_of_the_features_are_listed_too():
 
 @ENCODERS
 def test_an_update_moves_every_parameter_and_a_saved_state_brings_them_back(encoder):
-    mine = Part(make(encoder, noisy=True), OptimConfig(lr=1e-3).make, 0, tau=0.005)
+    mine = Part(make(encoder, noisy=0.5), OptimConfig(lr=1e-3).make, 0, tau=0.005)
     born, saved = mine.weights(), deepcopy(mine.state_dict())
     with noise(mine.net, seeded()):
         ce, spr = losses(mine.net, 3)
@@ -336,12 +336,12 @@ def test_an_update_moves_every_parameter_and_a_saved_state_brings_them_back(enco
 
 
 def test_its_groups_are_those_that_resets_name():
-    groups = nudge.part(make(noisy=True)).groups()
+    groups = nudge.part(make(noisy=0.5)).groups()
     assert {"encoder", "transition", "projection", "predictor", "head", "sigma"} <= set(groups)
 
 
 def test_noise_is_in_projection_and_head_alone():
-    net = make(noisy=True)()
+    net = make(noisy=0.5)()
     loud = [n for n, m in net.named_modules() if isinstance(m, NoisyLinear)]
     assert loud == ["projection.fc1.writer", "head.value", "head.advantage"]
     quiet = net.project(net.encode(images()))
