@@ -17,7 +17,7 @@ help:
 # A half-made environment has no stamp and is made again.
 .venv/stamp: constraints.txt setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mujoco,data,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[mujoco,data,report,dev]'
 	touch $@
 
 run: .venv/stamp

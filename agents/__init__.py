@@ -4,4 +4,3 @@ import os
 
 # Before torch is imported: passive threads survive a busy neighbour (2.7 -> 10.3 updates/s, docs/design.md).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("MUJOCO_GL", "disable")  # dm_control then looks for no display

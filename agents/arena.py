@@ -10,8 +10,7 @@ from agents.config import RLConfig, RunConfig
 from agents.learner import Learner
 from agents.memory import memory
 from agents.world import Row, World
-from envs.atari import AtariSettings
-from envs.make import examination, make_env
+from envs.make import GameSettings, examination, make_env
 from envs.tasks import TaskSettings
 from replay.base import Replay
 from replay.prioritized import Prioritized
@@ -25,7 +24,7 @@ from runs.scores import human_normalised
 class Arena(World):
     """Owns the environments. A sequence of tasks takes turns in them, a visit each."""
 
-    def __init__(self, run: RunConfig, game: AtariSettings, tasks: TaskSettings, rl: RLConfig) -> None:
+    def __init__(self, run: RunConfig, game: GameSettings, tasks: TaskSettings, rl: RLConfig) -> None:
         self.run, self.game, self.tasks, self.rl = run, game, tasks, rl
         self.env = make_env(run.env, run.num_envs, game, tasks)
         self.spec = self.env.spec

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from agents.schedules import annealed_gamma, annealed_n
 from envs.atari import AtariSettings
+from envs.make import GameSettings
 from envs.streams import StreamSettings
 from nets.encoders import NetConfig
 from nets.optim import OptimConfig
@@ -185,7 +186,7 @@ class AgentConfig:
 
     presets: ClassVar[Mapping[str, tuple[str, Mapping[str, Any]]]] = {}
     home: ClassVar[str] = "MontezumaRevenge"  # the environment if none is named
-    world: ClassVar[type[AtariSettings] | type[StreamSettings]] = AtariSettings  # how its environments are set
+    world: ClassVar[type[GameSettings | StreamSettings]] = AtariSettings  # how its environments are set
 
     learn: LearnConfig = LearnConfig()
     rl: RLConfig = RLConfig()

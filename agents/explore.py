@@ -33,3 +33,10 @@ def squashed(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tens
     u = mean + log_std.exp() * noise
     gaussian = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
     return torch.tanh(u), (gaussian - 2 * (math.log(2) - u - F.softplus(-2 * u))).sum(1)
+
+
+def nudged(mean: Tensor, std: Tensor, noise: Tensor, edge: float = 1e-6) -> Tensor:
+    """mean in [-1, 1], std, noise: [B, A] -> mean + std noise, kept within 1 - edge of 0 while gradients pass as if
+    nothing had been cut off (DrQ-v2: Yarats et al. 2022, arXiv:2107.09645)."""
+    free = mean + std * noise
+    return free + (free.clamp(edge - 1, 1 - edge) - free).detach()

@@ -15,8 +15,7 @@ from typing import Any
 import tyro
 
 from agents.config import FREE, AgentConfig, RunConfig
-from envs.atari import AtariSettings
-from envs.make import canonical, family
+from envs.make import GameSettings, canonical, family
 from envs.streams import StreamSettings
 from envs.tasks import TaskSettings
 from interventions import methods
@@ -38,7 +37,7 @@ class Settings:
 
     agent: str
     run: RunConfig
-    game: AtariSettings | StreamSettings
+    game: GameSettings | StreamSettings
     tasks: TaskSettings
     config: AgentConfig
     methods: tuple[Intervention, ...]

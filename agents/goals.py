@@ -55,7 +55,11 @@ class Regressed(Goal):
     """Numbers: Huber's or the squared error."""
 
     def __init__(self, kind: Kind) -> None:
-        self.output, self.loss = ActionValues(), huber if kind == "huber" else squared
+        self.output, self.kind = ActionValues(), kind
+
+    def loss(self, td: Tensor) -> Tensor:
+        """td: [B] -> [B]"""
+        return huber(td) if self.kind == "huber" else squared(td)
 
     def errors(self, outputs: Tensor, action: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
         td = goal - at(outputs, action)

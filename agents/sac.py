@@ -173,8 +173,7 @@ class SAC(Learner):
         if not greedy and self.clock["steps"] < self.rl.warmup:
             return rng.uniform(-1, 1, shape).astype(np.float32)
         noise = np.zeros(shape, np.float32) if greedy else rng.standard_normal(shape, np.float32)
-        mean, log_std = self.gaussian(self.observe(now))
-        action = torch.tanh(mean + log_std.exp() * torch.as_tensor(noise, device=self.device))
+        action, _ = self.action(self.observe(now), torch.as_tensor(noise, device=self.device))
         return action.cpu().numpy()
 
     def gaussian(self, obs: Tensor, net: Net | None = None) -> tuple[Tensor, Tensor]:
@@ -183,10 +182,13 @@ class SAC(Learner):
         mean, raw = (net or self.parts["actor"].net)(obs)
         return mean, log_sigma(raw, c.log_std_min, c.log_std_max, c.log_std_by == "clip")
 
-    def draw(self, obs: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Actions [B, A] and their log-probability [B]."""
-        noise = torch.randn((len(obs), self.actions), generator=rng, device=self.device)
-        return squashed(*self.gaussian(obs), noise)
+    def action(self, obs: Tensor, noise: Tensor, net: Net | None = None) -> tuple[Tensor, Tensor]:
+        """The actions that this noise leads to, [B, A], and their log-probability [B]."""
+        return squashed(*self.gaussian(obs, net), noise)
+
+    def draw(self, obs: Tensor, rng: torch.Generator, net: Net | None = None) -> tuple[Tensor, Tensor]:
+        """Actions [B, A] to learn with, and their log-probability [B]."""
+        return self.action(obs, torch.randn((len(obs), self.actions), generator=rng, device=self.device), net)
 
     def losses(self, batch: Batch, rng: torch.Generator) -> Iterator[Loss]:
         critic, alpha = self.parts["critic"], self.parts["alpha"].net
@@ -195,20 +197,28 @@ class SAC(Learner):
             action, logp = self.draw(batch.next_obs, rng)
             following = critic.target(batch.next_obs, action).amin(0) - alpha() * logp
             goal = batch.reward + batch.discount * following  # [B]
-        values = critic.net(batch.obs, batch.action)  # [K, B]
+        yield self.regression(critic.net(batch.obs, batch.action), goal, batch)
+        for _ in range(self.rounds):
+            yield from self.policy(batch.obs, rng)
+
+    def regression(self, values: Tensor, goal: Tensor, batch: Batch) -> Loss:
+        """The critics' loss. values: [K, B], goal: [B]."""
         td = goal - values
         shown = {"q/mean": values.mean(), "q/max": values.amax(1).mean()}
         of: Error = lambda td: (batch.weight * td.square()).mean(1).sum()
-        yield Loss("critic", of(td), td, shown, goal, of)
-        due = self.clock["updates"] % self.config.actor_every == 0
-        for _ in range(self.config.actor_every if due else 0):
-            yield from self.policy(batch, rng)
+        return Loss("critic", of(td), td, shown, goal, of)
 
-    def policy(self, batch: Batch, rng: torch.Generator) -> Iterator[Loss]:
+    @property
+    def rounds(self) -> int:
+        """Steps that actor and temperature make at this update."""
+        every = self.config.actor_every
+        return every if self.clock["updates"] % every == 0 else 0
+
+    def policy(self, obs: Tensor, rng: torch.Generator) -> Iterator[Loss]:
         """The actor against the critics as they now are, then the temperature."""
         critic, alpha = self.parts["critic"].net, self.parts["alpha"].net
-        action, logp = self.draw(batch.obs, rng)
-        value = (alpha().detach() * logp - critic(batch.obs, action).amin(0)).mean()
+        action, logp = self.draw(obs, rng)
+        value = (alpha().detach() * logp - critic(obs, action).amin(0)).mean()
         yield Loss("actor", value, metrics={"policy/entropy": -logp.mean()})
         scale = alpha()
         factor = scale if self.config.alpha_loss == "alpha" else scale.log()
@@ -225,9 +235,7 @@ class SAC(Learner):
 
     def answer(self, batch: Batch, rng: torch.Generator, nets: Mapping[str, Net]) -> Batch:
         """With actions drawn from the actor."""
-        noise = torch.randn((len(batch.obs), self.actions), generator=rng, device=self.device)
-        action, _ = squashed(*self.gaussian(batch.obs, nets["actor"]), noise)
-        return batch._replace(action=action)
+        return batch._replace(action=self.draw(batch.obs, rng, nets["actor"])[0])
 
 
 if __name__ == "__main__":

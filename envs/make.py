@@ -6,9 +6,10 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import Literal
 
-from envs import ale, control, mujoco, suite, toy
+from envs import ale, control, mujoco, pixels, suite, toy
 from envs.atari import AtariGame, AtariSettings
 from envs.batch import Games
+from envs.pixels import PixelSettings
 from envs.spec import EnvSpec, Game
 from envs.tasks import Task, TaskSequence, TaskSettings, changed, split
 
@@ -19,6 +20,7 @@ def _labelled(name: str) -> str | None:
     return streams.canonical(name)
 
 
+GameSettings = AtariSettings | PixelSettings
 Family = Literal["atari", "control", "toy", "mujoco", "dmc", "data"]
 FAMILIES: dict[Family, Callable[[str], str | None]] = {
     "atari": ale.canonical,
@@ -40,12 +42,12 @@ def family(name: str) -> Family:
 
 
 def make_env(
-    name: str, num_envs: int = 1, settings: AtariSettings | None = None, tasks: TaskSettings | None = None
+    name: str, num_envs: int = 1, settings: GameSettings | None = None, tasks: TaskSettings | None = None
 ) -> Games:
     """`num_envs` games of one environment or sequence; every problem of the arguments in one ValueError."""
     which, sequence = _find(name)
     settings, tasks = _equipped(which, sequence, settings or AtariSettings()), tasks or TaskSettings()
-    problems = _problems(settings) + ([] if which == "atari" else _misplaced(settings, _spelled(sequence)))
+    problems = _problems(which, settings, _spelled(sequence))
     problems += tasks.problems() + _untimely(tasks, sequence)
     if num_envs < 1:
         problems.append(f"num_envs is {num_envs}, but must be at least 1")
@@ -62,15 +64,19 @@ def make_env(
     return Games([first[0], *(makes[0]() for _ in range(1, num_envs))], turns)
 
 
-def examination(name: str, task: int, num_envs: int, settings: AtariSettings) -> Games:
+def examination(name: str, task: int, num_envs: int, settings: GameSettings) -> Games:
     """Fresh games of the visit `task` of a sequence, with its action space: as in training, but a lost life never ends
     a game."""
     which, sequence = _find(name)
-    settings = _equipped(which, sequence, replace(settings, life_loss=False))
+    if isinstance(settings, AtariSettings):
+        settings = replace(settings, life_loss=False)
+    settings = _equipped(which, sequence, settings)
     return make_env(str(sequence[task % len(sequence)]), num_envs, settings)
 
 
-def _game(which: Family, task: Task, settings: AtariSettings) -> Game:
+def _game(which: Family, task: Task, settings: GameSettings) -> Game:
+    if isinstance(settings, PixelSettings):
+        return pixels.make(task.game, settings) if which == "dmc" else toy.make_toy(task.game)
     if which == "atari":
         console = ale.Console(ale.games()[task.game], task.mode, task.difficulty, settings.full_actions)
         return AtariGame(task.game, console, settings)
@@ -110,10 +116,10 @@ def _spelled(sequence: Sequence[Task]) -> str:
     return ",".join(map(str, sequence))
 
 
-def _equipped(which: Family, sequence: Sequence[Task], settings: AtariSettings) -> AtariSettings:
+def _equipped(which: Family, sequence: Sequence[Task], settings: GameSettings) -> GameSettings:
     """Different Atari games have no actions in common but the full set."""
     several = which == "atari" and len({task.game for task in sequence}) > 1
-    return replace(settings, full_actions=True) if several else settings
+    return replace(settings, full_actions=True) if several and isinstance(settings, AtariSettings) else settings
 
 
 def _agree(specs: Sequence[EnvSpec], sequence: Sequence[Task]) -> None:
@@ -131,7 +137,15 @@ def _agree(specs: Sequence[EnvSpec], sequence: Sequence[Task]) -> None:
             )
 
 
-def _problems(settings: AtariSettings) -> list[str]:
+def _problems(which: Family, settings: GameSettings, name: str) -> list[str]:
+    if isinstance(settings, AtariSettings):
+        return _unplayable(settings) + ([] if which == "atari" else _misplaced(settings, name, "Atari"))
+    if which not in ("dmc", "toy"):
+        return [f"pictures are drawn of tasks of dm_control, e.g. dmc:walker-walk; {name} is of family {which}"]
+    return settings.problems() + ([] if which == "dmc" else _misplaced(settings, name, "picture"))
+
+
+def _unplayable(settings: AtariSettings) -> list[str]:
     least = {"noops": 0, "frame_skip": 1, "max_frames": 1}
     found = [
         f"{name} is {value}, but must be at least {n}"
@@ -143,11 +157,12 @@ def _problems(settings: AtariSettings) -> list[str]:
     return found
 
 
-def _misplaced(settings: AtariSettings, name: str) -> list[str]:
+def _misplaced(settings: GameSettings, name: str, kind: str) -> list[str]:
     odd = [f.name for f in fields(settings) if getattr(settings, f.name) != f.default]
     if not odd:
         return []
-    are = "is an Atari setting" if len(odd) == 1 else "are Atari settings"
+    article = "an" if kind == "Atari" else "a"
+    are = f"is {article} {kind} setting" if len(odd) == 1 else f"are {kind} settings"
     return [f"{', '.join(odd)} {are}; {name} has none"]
 
 

@@ -6,7 +6,8 @@ stiffness of its springs when it is made: here always from seed 0.
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -53,8 +54,7 @@ class DmGame:
     def __init__(self, name: str, env: Any) -> None:
         from envs.physics import Physics
 
-        if os.environ.get("MUJOCO_GL") == "disable":
-            _tell_no_renderer(env.physics)
+        _tell_no_renderer(env.physics)
         action, parts = env.action_spec(), env.observation_spec().values()
         observation = Box(-np.inf, np.inf, (sum(int(np.prod(part.shape)) for part in parts),), np.float32)
         self.spec = EnvSpec(name, observation, Box(-1, 1, action.shape, np.float32))
@@ -98,12 +98,26 @@ class DmGame:
 
 
 def _suite() -> Any:
-    os.environ.setdefault("MUJOCO_GL", "disable")  # dm_control then looks for no display
-    try:
-        from dm_control import suite
-    except ImportError as error:
-        raise ValueError("the tasks dmc:... need dm_control; pip install -e '.[mujoco]'") from error
+    with rendering("disable"):  # dm_control then looks for no display; pictures are those of envs/camera.py
+        try:
+            from dm_control import suite
+        except ImportError as error:
+            raise ValueError("the tasks dmc:... need dm_control; pip install -e '.[mujoco]'") from error
     return suite
+
+
+@contextmanager
+def rendering(value: str) -> Iterator[None]:
+    """MUJOCO_GL for those who read it once, put back afterwards."""
+    before = os.environ.get("MUJOCO_GL")
+    os.environ["MUJOCO_GL"] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["MUJOCO_GL"]
+        else:
+            os.environ["MUJOCO_GL"] = before
 
 
 def _rescaled(env: Any) -> Any:

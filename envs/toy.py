@@ -1,4 +1,5 @@
-"""Games small enough to check by hand: a chain with a known Q*, catch with lives (after bsuite), a counter, a reach."""
+"""Games small enough to check by hand: a chain with a known Q*, catch with lives (after bsuite), a counter, a reach
+that is felt or seen."""
 
 from dataclasses import asdict
 from typing import Any
@@ -194,7 +195,56 @@ class Reach:
         self._rng.bit_generator.state = state["rng"]
 
 
-SIMPLE: dict[str, type[Chain | Counter | Reach]] = {"toy:chain": Chain, "toy:counter": Counter, "toy:reach": Reach}
+class Look:
+    """toy:reach, seen: a stack of 3 pictures of 24x24 in red, green and blue, uint8. A red bar of two columns stands at
+    x, a blue one at the goal."""
+
+    SIDE, STACK = 24, 3
+
+    def __init__(self) -> None:
+        self._reach, self._felt = Reach(), np.zeros(1, np.float32)
+        self._stack = np.zeros((3 * self.STACK, self.SIDE, self.SIDE), np.uint8)
+        space = Box(0, 255, self._stack.shape, np.uint8)
+        self.spec = EnvSpec("toy:look", space, self._reach.spec.action, stack=self.STACK)
+
+    def seed(self, seed: int) -> None:
+        self._reach.seed(seed)
+
+    def reset(self, obs: np.ndarray) -> None:
+        self._reach.reset(self._felt)
+        self._stack[:] = 0
+        self._look(obs)
+
+    def step(self, action: np.ndarray, obs: np.ndarray) -> tuple[float, float, bool]:
+        row = self._reach.step(action, self._felt)
+        self._look(obs)
+        return row
+
+    def finished(self) -> tuple[float, int] | None:
+        return self._reach.finished()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"reach": self._reach.state_dict(), "stack": self._stack.copy()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._reach.load_state_dict(state["reach"])
+        self._stack[:] = state["stack"]
+
+    def _look(self, obs: np.ndarray) -> None:
+        self._stack[:-3] = self._stack[3:]
+        self._stack[-3:] = 0
+        for colour, x in ((0, float(self._felt[0])), (2, 0.0)):
+            left = round((x + 2) / 4 * (self.SIDE - 2))  # x lies in [-2, 2]
+            self._stack[colour - 3, :, left : left + 2] = 255
+        obs[...] = self._stack
+
+
+SIMPLE: dict[str, type[Chain | Counter | Look | Reach]] = {
+    "toy:chain": Chain,
+    "toy:counter": Counter,
+    "toy:look": Look,
+    "toy:reach": Reach,
+}
 NAMES = tuple(sorted((*SIMPLE, "toy:catch", "toy:lives")))
 
 

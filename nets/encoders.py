@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nets.anatomy import Layer, Torso, Writer
-from nets.layers import GROUPS, SLOPE, Activation, Block, Conv2d, Init, Linear, Norm
+from nets.layers import GAIN, GROUPS, SLOPE, Activation, Block, Conv2d, Init, Linear, Norm
 from nets.noisy import NoisyLinear
 from runs.units import broken
 
@@ -121,12 +121,13 @@ def convolutions(
     return Chain(blocks), channels * height**2, height**2
 
 
-def mlp(inputs: int, config: NetConfig, noisy: float = 0.0) -> tuple[Chain, int]:
-    """inputs: D -> the hidden layers and their output features. noisy: sigma_0 of the noise on their weights."""
+def mlp(inputs: int, config: NetConfig, noisy: float = 0.0, gain: float = GAIN) -> tuple[Chain, int]:
+    """inputs: D -> the hidden layers and their output features. noisy: sigma_0 of the noise on their weights. gain: of
+    an orthogonal draw."""
     blocks: dict[str, Block] = {}
     for i, units in enumerate(config.hidden):
         n = config.units(units)
-        linear = NoisyLinear(inputs, n, noisy) if noisy else Linear(inputs, n, config.init)
+        linear = NoisyLinear(inputs, n, noisy) if noisy else Linear(inputs, n, config.init, gain)
         block = blocks[f"fc{i + 1}"] = config.block(linear)
         inputs = block.units * block.copies
     return Chain(blocks), inputs

@@ -70,8 +70,8 @@ class Part:
         return {name: p.detach().clone() for name, p in net.named_parameters()}
 
     def groups(self) -> list[str]:
-        """Every component of a parameter's path, but the parameter's own name."""
-        return sorted({g for name, _ in self.net.named_parameters() for g in name.split(".")[:-1]})
+        """Every component of a parameter's path, but its own name unless that is all there is (log_alpha)."""
+        return sorted({g for name, _ in self.net.named_parameters() for g in name.split(".")[:-1] or [name]})
 
     def select(self, groups: str = "", skip: str = "") -> dict[str, nn.Parameter]:
         """Trainable ones by name whose path has one of the groups and none of `skip` as a component; {} if none."""

@@ -40,12 +40,15 @@ def restore_excerpt(arrays: dict[str, np.ndarray]) -> Batch:
     frames = arrays["frames"]
     padded = np.concatenate([frames, np.zeros_like(frames, shape=(1, *frames.shape[1:]))])  # row -1 is zero
     action, size = arrays["action"], len(arrays["reward"])
+    obs, next_obs = (torch.from_numpy(padded[arrays[name]]) for name in ("obs", "next_obs"))
+    if obs.ndim == 5:  # [B, stack, C, H, W]
+        obs, next_obs = obs.flatten(1, 2), next_obs.flatten(1, 2)
     return Batch(
-        obs=torch.from_numpy(padded[arrays["obs"]]),
+        obs=obs,
         action=torch.from_numpy(action.astype(np.int64 if action.dtype.kind in "iu" else np.float32)),
         reward=torch.from_numpy(arrays["reward"].copy()),
         discount=torch.from_numpy(arrays["discount"].copy()),
-        next_obs=torch.from_numpy(padded[arrays["next_obs"]]),
+        next_obs=next_obs,
         weight=torch.ones(size),
         index=torch.arange(size),
     )

@@ -17,10 +17,9 @@ def horizon(ring: Ring, size: int, k: int) -> Future | None:
     """An empty Future of B = size and K = k for `futures` to fill, again and again; None for k = 0."""
     if not k:
         return None
-    stack = (ring.stack,) if ring.stack else ()
     action = np.int64 if ring.action.dtype.kind in "iu" else np.float32
     return Future(
-        obs=torch.from_numpy(np.empty((size, k, *stack, *ring.frame.shape[1:]), ring.frame.dtype)),
+        obs=torch.from_numpy(np.empty((size, k, *ring.observation), ring.frame.dtype)),
         action=torch.from_numpy(np.empty((size, k, *ring.action.shape[1:]), action)),
         mask=torch.empty(size, k),
     )
@@ -34,6 +33,7 @@ def futures(ring: Ring, keys: Keys, out: Future) -> None:
     rows = keys[:, None] + ring.num_envs * np.minimum(ahead, k)
     slots = ring.slots(rows)
     planes = ring.planes(rows)
-    np.take(opaque(ring.frame, 1), planes, out=opaque(out.obs.numpy(), planes.ndim), mode="clip")
+    frames = opaque(ring.frame, ring.frame.shape[:1])
+    np.take(frames, planes, out=opaque(out.obs.numpy(), planes.shape), mode="clip")
     out.action.numpy()[...] = ring.action[slots]
     out.mask.numpy()[...] = (ahead <= k) & (ring.step_type[slots] != LAST)

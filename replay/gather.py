@@ -15,12 +15,11 @@ from replay.ring import Keys, Ring
 def buffer(ring: Ring, size: int, n: int = 0) -> Batch:
     """An empty Batch of B = size for `gather` to fill, again and again: for this n, 0 for any. A stack moves on by one
     frame a step, so for n = 1 obs and next_obs overlap: views of stack + 1 frames, of which each is copied once."""
-    frame = ring.frame.shape[1:]
+    shape = (size, *ring.observation)
     if ring.stack and n == 1:
-        frames = torch.from_numpy(np.empty((size, ring.stack + 1, *frame), ring.frame.dtype))
-        obs, next_obs = frames[:, :-1], frames[:, 1:]
+        frames = torch.from_numpy(np.empty((size, ring.stack + 1, *ring.frame.shape[1:]), ring.frame.dtype))
+        obs, next_obs = frames[:, :-1].view(shape), frames[:, 1:].view(shape)
     else:
-        shape = (size, ring.stack, *frame) if ring.stack else (size, *frame)
         obs, next_obs = (torch.from_numpy(np.empty(shape, ring.frame.dtype)) for _ in range(2))
     action = np.empty((size, *ring.action.shape[1:]), np.int64 if ring.action.dtype.kind in "iu" else np.float32)
     return Batch(
@@ -34,9 +33,9 @@ def buffer(ring: Ring, size: int, n: int = 0) -> Batch:
     )
 
 
-def opaque(array: np.ndarray, lead: int) -> np.ndarray:
-    """A view with each frame as one item of bytes, [*lead dimensions]: taken whole, a quarter faster."""
-    flat = array.reshape(*array.shape[:lead], -1)
+def opaque(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A view of this shape, each frame one item of bytes: taken whole, a quarter faster."""
+    flat = array.reshape(*shape, -1)
     return flat.view(f"V{flat.shape[-1] * flat.itemsize}")[..., 0]
 
 
@@ -45,15 +44,16 @@ def gather(ring: Ring, keys: Keys, n: int, gamma: float, out: Batch, early: bool
     window = windows(ring, keys, n, gamma)
     if early:
         window = dopamine_spr(ring, keys, window, n, gamma)
-    frames = opaque(ring.frame, 1)
+    frames = opaque(ring.frame, ring.frame.shape[:1])
     if out.next_obs.data_ptr() - out.obs.data_ptr() == frames.itemsize:  # overlapping, by one frame
         if n != 1:
             raise ValueError(f"this buffer is for n = 1, not {n}; make it with buffer(size, n)")
-        both = out.obs.as_strided((len(keys), ring.stack + 1, *out.obs.shape[2:]), out.obs.stride()).numpy()
-        np.take(frames, ring.planes(window.last, more=1), out=opaque(both, 2), mode="clip")
+        slots, size = ring.planes(window.last, more=1), ring.frame[0].size
+        both = out.obs.as_strided((*slots.shape, size), (out.obs.stride(0), size, 1))
+        np.take(frames, slots, out=opaque(both.numpy(), slots.shape), mode="clip")
     else:
         for slots, obs in zip(ring.planes(np.stack([keys, window.last])), (out.obs, out.next_obs), strict=True):
-            np.take(frames, slots, out=opaque(obs.numpy(), slots.ndim), mode="clip")
+            np.take(frames, slots, out=opaque(obs.numpy(), slots.shape), mode="clip")
     out.action.numpy()[...] = ring.action[ring.slots(keys + ring.num_envs)]
     out.reward.numpy()[...] = window.reward
     out.discount.numpy()[...] = window.discount

@@ -54,6 +54,14 @@ class Ring:
         self.held = np.zeros(self.size if holdout else 0, np.uint8)
 
     @property
+    def observation(self) -> tuple[int, ...]:
+        """The shape of an observation: frames [H, W] stack to [stack, H, W], frames [C, H, W] to [stack * C, H, W]."""
+        frame = self.frame.shape[1:]
+        if not self.stack:
+            return frame
+        return (self.stack, *frame) if len(frame) < 3 else (self.stack * frame[0], *frame[1:])
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of one row of all N environments."""
         return sum(int(column[0].nbytes) for column in self._columns().values())
@@ -148,7 +156,9 @@ class Ring:
             raise ValueError(f"FIRST must follow LAST and nothing else; {then.step_type.tolist()} followed {present}")
 
     def _append(self, step: dm_env.TimeStep, action: np.ndarray) -> None:
-        seen = step.observation[:, -1] if self.stack else step.observation
+        seen = step.observation
+        if self.stack:
+            seen = seen.reshape(self.num_envs, self.stack, *self.frame.shape[1:])[:, -1]
         reward = np.asarray(step.reward, np.float32)
         for name, values in (("action", action), ("reward", reward), ("observation", seen)):
             if values.dtype.kind == "f" and not np.isfinite(values).all():

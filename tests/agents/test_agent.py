@@ -117,7 +117,7 @@ def test_age_counts_updates():
 def test_a_loss_that_is_not_finite_stops_before_the_step(value, monkeypatch):
     learner = walked(*agent(learn={"replay_ratio": 1.0}), 30)
     before = pack.digest(learner.parts["q"].state_dict())
-    monkeypatch.setattr("agents.dqn.huber", lambda td: td * value)
+    monkeypatch.setattr("agents.goals.huber", lambda td: td * value)
     with pytest.raises(NotFinite, match="the loss of part 'q' or its gradient is not finite") as stopped:
         learner.update()
     assert stopped.value.batch is not None
@@ -126,7 +126,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(value, monkeypatch):
 
 def test_a_gradient_that_is_not_finite_stops_before_the_step(monkeypatch):
     learner = walked(*agent(learn={"replay_ratio": 1.0}), 30)
-    monkeypatch.setattr("agents.dqn.huber", lambda td: (td - td.detach()).sqrt())  # 0, with slope infinity
+    monkeypatch.setattr("agents.goals.huber", lambda td: (td - td.detach()).sqrt())  # 0, with slope infinity
     with pytest.raises(NotFinite):
         learner.update()
 

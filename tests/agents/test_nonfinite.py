@@ -25,7 +25,7 @@ def poison(monkeypatch):
             calls.append(td)
             return huber(td) * (value if td.requires_grad and len(calls) == 8 else 1)
 
-        monkeypatch.setattr("agents.dqn.huber", spoilt)
+        monkeypatch.setattr("agents.goals.huber", spoilt)
 
     return at
 
@@ -67,7 +67,7 @@ def test_the_checkpoint_is_finite_and_says_that_it_is_not_exact(command, poison,
 def test_the_run_goes_on_when_the_cause_is_gone(command, poison, tmp_path, monkeypatch):
     poison(torch.nan)
     command("--steps=60", *PROBED)
-    monkeypatch.setattr("agents.dqn.huber", huber)
+    monkeypatch.setattr("agents.goals.huber", huber)
     code, lines = command("--steps=60", *PROBED)
     assert code == 0
     assert any(line.startswith("continuing at step 25 of 60") for line in lines)

@@ -28,7 +28,7 @@ ONE = [
     (["--redo-when=dormant > 0.3"], "no number 'dormant' is recorded; measure it by --probe-every"),
     (["--redo-when=return/evl > 3"], "redo_when: no number 'return/evl' is recorded; did you mean return/eval?"),
     (["--redo-when=speed/steps > 3"], "redo_when: no number 'speed/steps' is recorded"),
-    (["--loss=l1"], "'l1' for argument '--loss'. Expected one of ('huber', 'mse', 'hl_gauss', 'two_hot')"),
+    (["--loss=l1"], "'l1' for argument '--loss'. Expected one of ('huber', 'mse', 'hl_gauss', 'two_hot', 'c51', 'quantile')"),
     (["--betas=0.9"], "'--betas'. Expected 2 values"),
     (["--hidden", "8", "8.5"], "--hidden"),
     (["--gamma=2"], "gamma is 2.0, but must be from 0 to 1"),
@@ -96,7 +96,7 @@ def test_the_sentence_does_not_depend_on_the_terminal(command, monkeypatch, flag
 
 
 CONFIGS = [
-    ("gama = 3\nqqq = 1\n", ["no flag 'gama'; did you mean gamma?", "no flag 'qqq'; there are activation"]),
+    ("gama = 3\nqqq = 1\n", ["no flag 'gama'; did you mean gamma?", "no flag 'qqq'; there are act_by"]),
     ("target-every = 3", ["no flag 'target-every'; did you mean target_every?"]),
     ("[net]\nwidth = 2", ["no flag 'net'", "net: {'width': 2} is not a value"]),
     ("lr = 'abc'", ["--lr: could not convert string to float: 'abc'"]),

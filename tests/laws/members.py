@@ -30,7 +30,7 @@ COMMON = [
 ]
 ACTING = ["--capacity=300", "--warmup=40", "--replay-ratio=0.5", "--target-every=25", "--num-envs=2", "--n-step=3"]
 LABELS = ["--images=60", "--task-every=30"]
-ENVS = ("toy:chain", "toy:catch", "CartPole-v1", "toy:reach", "labels:generated", "drift:bits")
+ENVS = ("toy:chain", "toy:catch", "CartPole-v1", "toy:reach", "toy:look", "labels:generated", "drift:bits")
 EARLY = {  # so that they act within the laws' few updates, on any network
     "cbp": ["--cbp-maturity=5"],
     "generations": ["--generations-updates=5"],

@@ -5,7 +5,7 @@ import json
 import pytest
 import tyro
 
-from runs.compare import Compare, configuration, curve, main, summary
+from runs.compare import Compare, Refused, configuration, curve, main, summary
 
 
 def written(path, rows):
@@ -41,12 +41,12 @@ def test_the_picture_and_the_last_figures_are_made(tmp_path, capsys):
 
 def test_a_misspelt_tag_is_a_sentence(tmp_path):
     run = written(tmp_path / "0-a", [{"step": 1, "a": 5.0}])
-    with pytest.raises(SystemExit, match="misspelt"):
+    with pytest.raises(Refused, match="misspelt"):
         main(Compare((run,), tag="b", out=tmp_path / "x.png"))
     assert not (tmp_path / "x.png").exists()
 
 
 def test_labels_that_do_not_fit_are_a_sentence(tmp_path):
     run = written(tmp_path / "env" / "dqn" / "0-a", [{"step": 1, "a": 5.0}])
-    with pytest.raises(SystemExit, match="2 labels for 1 configurations: env/dqn/a"):
+    with pytest.raises(Refused, match="2 labels for 1 configurations: env/dqn/a"):
         main(Compare((run,), tag="a", out=tmp_path / "x.png", labels="one,two"))
