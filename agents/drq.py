@@ -6,7 +6,7 @@ the encoder shows. DrQ-v2 has no slow encoder, and its actor sees the features t
 one, and its actor sees those behind the critics' step. Augmentation (--augment-on) and resets are the suite's own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Literal
@@ -138,12 +138,13 @@ class DrQ(SAC):
         assert isinstance(critic, Critic) and isinstance(actor, Actor)
         actor.follow(critic.encoder)
 
-    def step(self, loss: Loss, value: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The critics' step is the encoder's."""
-        metrics = super().step(loss, value, batch)
-        if loss.part == "critic":
-            self.look()
-        return metrics
+    def follow(self) -> None:
+        super().follow()
+        self.look()
+
+    def extra_update(self, batch: Batch, seed: int, losses: Callable[[Batch], Iterator[Loss]] | None) -> None:
+        super().extra_update(batch, seed, losses)
+        self.look()
 
     @property
     def deviation(self) -> float:

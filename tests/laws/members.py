@@ -31,7 +31,9 @@ COMMON = [
 ACTING = ["--capacity=300", "--warmup=40", "--replay-ratio=0.5", "--target-every=25", "--num-envs=2", "--n-step=3"]
 LABELS = ["--images=60", "--task-every=30"]
 ENVS = ("toy:chain", "toy:catch", "CartPole-v1", "toy:reach", "toy:look", "labels:generated", "drift:bits")
+STEADY = {"drq": ["--eps=1.5e-4"]}  # of its few units many are dead: where optreset zeroes v a step is lr m / eps
 EARLY = {  # so that they act within the laws' few updates, on any network
+    "adaptratio": ["--adaptratio-gap=0.5"],
     "cbp": ["--cbp-maturity=5"],
     "generations": ["--generations-updates=5"],
     "project": ["--project-norms=any"],
@@ -60,7 +62,8 @@ METHODS = methods()
 def small(name: str) -> list[str]:
     """Flags that make an agent small and quick."""
     wide = ["--encoder-width=2", "--spr-steps=2"] if "encoder_width" in {f.name for f in fields(net_config(name))} else []
-    return [*COMMON, *wide, *(ACTING if "rl" in {f.name for f in fields(AGENTS[name][1])} else LABELS)]
+    place = ACTING if "rl" in {f.name for f in fields(AGENTS[name][1])} else LABELS
+    return [*COMMON, *wide, *place, *STEADY.get(name, [])]
 
 
 def net_config(name: str) -> type[NetConfig]:
