@@ -24,6 +24,7 @@ run: .venv/stamp
 	$(BIN)/python -m agents.dqn $(ARGS)
 
 test: .venv/stamp
+	-@$(BIN)/python -m envs.camera
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 check: .venv/stamp

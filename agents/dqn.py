@@ -187,7 +187,8 @@ class DQN(Learner):
         assert isinstance(self.spec.action, Discrete)
         c, self.actions = self.config, int(self.spec.action.n)
         self.goal = goal_of(c.loss, c.bins, c.value_range, c.sigma, self.device)
-        self.parts["q"] = self.part("q", self.network, self.rl.target_tau, output=self.goal.output)
+        make = lambda: self.network()  # no bound method: a shadow of the part would copy the agent with it
+        self.parts["q"] = self.part("q", make, self.rl.target_tau, output=self.goal.output)
 
     def network(self) -> Network:
         c = self.config

@@ -136,7 +136,7 @@ class DrQ(SAC):
         """The actor sees as the critics do."""
         critic, actor = self.parts["critic"].net, self.parts["actor"].net
         assert isinstance(critic, Critic) and isinstance(actor, Actor)
-        actor.follow(critic.encoder)
+        actor.encoder.follow(critic.encoder)
 
     def follow(self) -> None:
         super().follow()

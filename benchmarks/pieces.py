@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from agents.bbf import BBF, BBFConfig
 from agents.build import build
 from agents.classifier import Classifier, ClassifierConfig
 from agents.dqn import DQN, DQNConfig
@@ -23,6 +24,8 @@ from agents.sac import SAC, SACConfig
 from agents.session import Session
 from agents.world import World
 from nets.product import linear
+from replay.prioritized import Prioritized
+from replay.uniform import Uniform
 from runs.lock import RunLock
 from runs.signals import Stop
 
@@ -54,20 +57,47 @@ def sac_update() -> dict[str, float]:
     return update(build(SAC, parse("sac", SACConfig, ["--env=HalfCheetah", "--warmup=200", "--capacity=2k"])))
 
 
-def update(made: tuple[World, Learner]) -> dict[str, float]:
+def bbf_update() -> dict[str, float]:
+    """BBF whole: Impala x4, batch 32, K = 5, priorities, augmentation; and what a game of Atari-100k takes."""
+    flags = ["--env=Pong", "--preset=rr2", "--warmup=200", "--capacity=2k"]
+    row = update(build(BBF, parse("bbf", BBFConfig, flags)), times=3)
+    updates, h100 = 2 * 98_000, 2e14  # FLOP/s that convolutions in TF32 reach of its 4.9e14 (an assumption: 40 %)
+    flops = row["limit ms"] * 1e-3 * row["peak GFLOP/s"] * 1e9
+    return row | {
+        "limit / update": row["limit ms"] / row["update ms"],
+        "CPU days for 100k steps": updates * row["update ms"] / 1e3 / 86_400,
+        "hours on an H100": updates * flops / h100 / 3_600,
+    }
+
+
+def update(made: tuple[World, Learner], times: int = 40) -> dict[str, float]:
     """An update beside the time its FLOPs take at the peak of a matrix product."""
     world, agent = made
     world.begin()
     for _ in world.loop(agent):
         if agent.clock["steps"] >= 300:
             break
-    for _ in range(5):
+    for _ in range(min(times, 5)):
         agent.update()
     with FlopCounterMode(display=False) as counter:
         agent.update()
-    took = seconds(agent.update, 40)
-    limit = counter.get_total_flops() / peak()
-    return {"update ms": 1e3 * took, "limit ms": 1e3 * limit, "update / limit": took / limit}
+    took, best = seconds(agent.update, times), peak()
+    limit, size = counter.get_total_flops() / best, {"GFLOP": counter.get_total_flops() / 1e9}
+    timed = {"update ms": 1e3 * took, "limit ms": 1e3 * limit, "update / limit": took / limit}
+    return size | {"peak GFLOP/s": best / 1e9} | timed
+
+
+def priorities(rows: int = 1_000_000, size: int = 64) -> dict[str, float]:
+    """Drawing by priority among a million rows, and writing the new ones: small frames, as only the tree grows."""
+    replay = Prioritized(Uniform(rows, (1,), np.float32))
+    keys = np.arange(rows - 1)
+    replay.ring.stop = rows
+    replay.tree.set(keys, np.random.default_rng(0).random(rows - 1, np.float32))
+    rng, index = np.random.default_rng(0), torch.from_numpy(keys[:size].copy())
+    td = torch.rand(size)
+    drawn = seconds(lambda: replay.tree.sample(size, rng), 9, 100)
+    written = seconds(lambda: replay.reprioritize(index, td), 9, 100)
+    return {"draw of 64 us": 1e6 * drawn, "update of 64 us": 1e6 * written}
 
 
 def classifier() -> dict[str, float]:
@@ -103,8 +133,6 @@ def replay(rows: int = 10_000) -> dict[str, float]:
     """Sampling 32 transitions of 4x84x84 frames: ours and SB3's ReplayBuffer, filled with the same number of rows."""
     from gymnasium.spaces import Box, Discrete
     from stable_baselines3.common.buffers import ReplayBuffer
-
-    from replay.uniform import Uniform
 
     rng = np.random.default_rng(0)
     mine = Uniform(rows, (84, 84), np.uint8, 4)

@@ -13,7 +13,7 @@ import tyro
 
 from agents.main import flushed
 from benchmarks import methods
-from benchmarks.pieces import classifier, dqn_update, overhead, replay, sac_update
+from benchmarks.pieces import bbf_update, classifier, dqn_update, overhead, priorities, replay, sac_update
 from benchmarks.processes import Match, dqn, rate, sac
 from runs.progress import say
 
@@ -30,8 +30,8 @@ class Bench:
     """A Python with sbx-rl (jax) and gymnasium's MuJoCo, measured beside SB3"""
     alternations: int = 5
     """Runs of each system, in turn"""
-    only: tuple[str, ...] = ("pieces", "methods", "dqn", "sac", "busy")
-    """pieces: updates, replay, recording. methods: what each intervention costs. dqn, sac: end to end beside peers.
+    only: tuple[str, ...] = ("pieces", "bbf", "methods", "dqn", "sac", "busy")
+    """pieces: updates, replay, recording. bbf: its update (minutes). methods: what each intervention costs. dqn, sac: end to end beside peers.
     busy: DQN beside a busy process"""
 
 
@@ -81,6 +81,10 @@ def measure(bench: Bench) -> None:
         say("1 thread   " + show(classifier()))
         say("1 thread   " + show(replay()))
         say("1 thread   " + show(overhead()))
+        say("1 thread   " + show(priorities()))
+    for threads in (1, 2) if "bbf" in bench.only else ():
+        torch.set_num_threads(threads)
+        say(f"BBF, {threads} threads  " + show(bbf_update()))
     for row in methods.table() if "methods" in bench.only else ():
         say(row)
     for title, match in (("dqn", dqn(bench.peer)), ("sac", sac(bench.sbx))):

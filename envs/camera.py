@@ -8,14 +8,17 @@ MUJOCO_GL=egl, osmesa or glfw chooses. On the CPU both are Mesa's llvmpipe: the 
 import atexit
 import ctypes
 import os
+import sys
 from functools import cache
 from importlib import import_module
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from envs.suite import rendering
+
+with rendering("disable"):  # MuJoCo's import then looks for no display, and a broken one is `screen`'s to tell
+    import mujoco
 
 LIBRARIES = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}  # in the order of preference
 PACKAGES = {"egl": "libegl1 libopengl0 libgl1-mesa-dri", "osmesa": "libosmesa6", "glfw": "libglfw3"}
@@ -88,8 +91,14 @@ def screen() -> Any:
         raise ValueError(
             f"no pictures by {name}: {said}; apt-get install {PACKAGES[name]}, or set MUJOCO_GL to egl or osmesa"
         ) from error
-    atexit.register(CONTEXTS.clear)  # before the screen itself goes
+    atexit.register(close)
     return made
+
+
+def close() -> None:
+    """While the modules that know how are still there."""
+    CONTEXTS.clear()
+    screen.cache_clear()
 
 
 def loads(library: str) -> bool:
@@ -98,3 +107,10 @@ def loads(library: str) -> bool:
     except OSError:
         return False
     return True
+
+
+if __name__ == "__main__":
+    try:
+        screen()
+    except ValueError as error:
+        sys.exit(f"{error}; until then agents.drq has no pictures and the tests of them are skipped")

@@ -14,6 +14,7 @@ import gymnasium as gym
 
 from envs.ale import plain
 from envs.control import GymGame
+from envs.suite import rendering
 
 NEEDS = ("mujoco", "imageio")
 WALKERS = ("Ant-v5", "HalfCheetah-v5", "Hopper-v5", "Humanoid-v5", "HumanoidStandup-v5", "Walker2d-v5")
@@ -45,9 +46,10 @@ def make(name: str, friction: float = 1.0) -> GymGame:
         raise ValueError(f"the friction of {name} is {friction}, but must be a positive factor, e.g. 0.5")
     if friction != 1 and name not in WALKERS:
         raise ValueError(f"{name} does not walk on a ground; friction is for {', '.join(WALKERS)}")
-    from envs.physics import hushed
+    with rendering("disable"):  # MuJoCo's import then looks for no display
+        from envs.physics import hushed
 
-    with hushed():
-        env = gym.make(name, disable_env_checker=True)
+        with hushed():
+            env = gym.make(name, disable_env_checker=True)
     env.unwrapped.model.geom_friction[:, 0] *= friction  # type: ignore[attr-defined]  # before the game sees the model
     return GymGame(env)

@@ -67,8 +67,10 @@ class Distill(Intervention):
             state["teacher"] = {name: self.kept(part) for name, part in subject.parts.items()}
 
     def kept(self, part: Part) -> dict[str, Tensor]:
-        slow = self.distill_teacher == "target" and part.target is not None
-        return part.weights(slow)
+        """Buffers too: a teacher's spectral norms and an actor's copy of an encoder are its own."""
+        slow = part.target if self.distill_teacher == "target" else None
+        net = part.net if slow is None else slow
+        return {name: x.detach().clone() for name, x in net.state_dict().items()}
 
     def after_reset(self, state: State, subject: Subject, redrawn: Mapping[str, Collection[str]]) -> Report | None:
         if "teacher" not in state:

@@ -1,14 +1,15 @@
 """The networks of DrQ (Kostrikov et al. 2020, arXiv:2004.13649; Nikishin et al. 2022, arXiv:2205.07802) and DrQ-v2
 (Yarats et al. 2022, arXiv:2107.09645): one encoder, which the critic trains, and behind it a trunk and an MLP each.
 
-The actor keeps a copy of the critic's encoder that nobody trains (`follow`), as jaxrl's does: so its weights alone say
-what it does, as a teacher's must. Groups: encoder; torso, with the trunk; head.
+The actor keeps a copy of the critic's encoder, as jaxrl's does: so a checkpoint of it alone says what it does, as a
+teacher's must. Groups: encoder, of the critic; torso, with the trunk; head.
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from nets.anatomy import Layer, Network, Writer, unread
 from nets.encoders import Chain, NetConfig, mlp, pixels
@@ -41,36 +42,54 @@ class DrQNetConfig(NetConfig):
         return 1.0 if self.encoder == "drqv2" else GAIN
 
 
-class Seeing(Network):
-    """What has an encoder: obs [B, C, H, W] uint8, or float from 0 to 1; what it shows, [B, D], is taken as it is."""
+class Mirror(nn.Module):
+    """The copy of an encoder: its weights are buffers, so that nobody trains, resets or measures them."""
 
-    encoder: Chain
-    torso: Chain
-    positions: int  # of one channel behind the encoder
-    shift: float  # of what it sees
+    def __init__(self, encoder: Chain) -> None:
+        super().__init__()
+        self.like = (encoder,)  # in a tuple, for its forward pass alone: no submodule
+        for name, p in encoder.named_parameters():
+            self.register_buffer(name.replace(".", "-"), p.detach().clone())
 
-    def see(self, shape: tuple[int, ...], config: DrQNetConfig) -> int:
-        """Make the encoder; how many features it has."""
-        self.shift = 0.5 if config.encoder == "drqv2" else 0.0
-        self.encoder, features, self.positions = eyes(config.encoder, shape, config)
-        return features
+    def worn(self) -> dict[str, Tensor]:
+        """{name in the encoder: its copy}."""
+        return {name.replace("-", "."): x for name, x in self.named_buffers()}
 
-    def encode(self, obs: Tensor) -> Tensor:
-        """[B, D]."""
-        if obs.dim() == 2:
-            return obs
-        x = pixels(obs) if obs.dtype == torch.uint8 else obs
-        return self.encoder(x - self.shift if self.shift else x).flatten(1)  # type: ignore[no-any-return]
+    @torch.no_grad()
+    def follow(self, encoder: Chain) -> None:
+        """Become a copy of this encoder."""
+        live, mine = dict(encoder.named_parameters()), self.worn()
+        torch._foreach_copy_(list(mine.values()), [live[name] for name in mine])
+        for name, block in encoder.blocks():
+            if block.writer.weight_lens is not None:  # what it computes with under spectral normalisation
+                mine[f"{name}.writer.weight"].copy_(block.writer.weight_lens(block.writer.weight))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional_call(self.like[0], self.worn(), x)  # type: ignore[no-any-return]
 
 
-class Critic(Seeing):
+def encoded(obs: Tensor, encoder: nn.Module, kind: Kind) -> Tensor:
+    """obs: [B, C, H, W] uint8, or float from 0 to 1 -> [B, D]; features [B, D] are taken as they are."""
+    if obs.dim() == 2:
+        return obs
+    x = pixels(obs) if obs.dtype == torch.uint8 else obs
+    return encoder(x - 0.5 if kind == "drqv2" else x).flatten(1)  # type: ignore[no-any-return]
+
+
+class Critic(Network):
     """obs, action: [B, A] -> q: [K, B], of K Q-functions behind one encoder and one trunk."""
 
     def __init__(self, shape: tuple[int, ...], actions: int, config: DrQNetConfig, members: int = 2) -> None:
         super().__init__()
-        self.torso, latent = trunk(self.see(shape, config), config, config.latent, config.gain)
+        self.kind = config.encoder
+        self.encoder, features, self.positions = eyes(self.kind, shape, config)
+        self.torso, latent = trunk(features, config, config.latent, config.gain)
         body = lambda inputs: (*mlp(inputs, config), GAIN)
         self.ensemble = nn.ModuleList(Judge(latent + actions, body, config.init) for _ in range(members))
+
+    def encode(self, obs: Tensor) -> Tensor:
+        """What the encoder shows, [B, D]: `forward` takes it in the place of images."""
+        return encoded(obs, self.encoder, self.kind)
 
     def forward(self, obs: Tensor, action: Tensor) -> Tensor:
         x = torch.cat([self.torso(self.encode(obs)), action], 1)
@@ -109,30 +128,24 @@ class MeanHead(nn.Module):
         return self.mean(x)  # type: ignore[no-any-return]
 
 
-class Actor(Tailed, Seeing):
+class Actor(Tailed, Network):
     """obs -> mean and raw log-sigma of a Gaussian, [B, A] each; or without a Gaussian the mean alone."""
 
     policy = True
 
     def __init__(self, shape: tuple[int, ...], actions: int, config: DrQNetConfig, gaussian: bool) -> None:
         super().__init__()
-        first, latent = trunk(self.see(shape, config), config, config.latent, config.gain)
-        self.encoder.requires_grad_(False)
+        self.kind = config.encoder
+        encoder, features, _ = eyes(self.kind, shape, config)
+        self.encoder = Mirror(encoder)
+        first, latent = trunk(features, config, config.latent, config.gain)
         rest, features = mlp(latent, config, gain=config.gain)
         self.torso = Chain(dict([*first.blocks(), *rest.blocks()]))
         kind = GaussianHead if gaussian else MeanHead
         self.head = kind(features, actions, config.init, config.gain)
 
     def forward(self, obs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        return self.end(self.encode(obs))  # type: ignore[no-any-return]
-
-    @torch.no_grad()
-    def follow(self, encoder: Chain) -> None:
-        """See as this encoder does."""
-        torch._foreach_copy_(list(self.encoder.parameters()), list(encoder.parameters()))
-        for (_, mine), (_, its) in zip(self.encoder.blocks(), encoder.blocks(), strict=True):
-            if its.writer.weight_lens is not None:  # what it computes with under spectral normalisation
-                mine.writer.weight.copy_(its.writer.weight_lens(its.writer.weight))
+        return self.end(encoded(obs, self.encoder, self.kind))  # type: ignore[no-any-return]
 
     def layers(self) -> list[Layer]:
         readers = [*self.reading(self.outputs()), *self.frozen_readers("head")]
@@ -142,6 +155,4 @@ class Actor(Tailed, Seeing):
         return [m for m in self.head.children() if isinstance(m, Writer)]
 
     def shared(self) -> list[Writer]:
-        """The copied encoder too: its units are the critic's."""
-        heads = [*self.reading(self.outputs()), *self.frozen()]
-        return [*(block.writer for _, block in self.encoder.blocks()), *unread(heads, self.layers())]
+        return unread([*self.reading(self.outputs()), *self.frozen()], self.layers())

@@ -14,8 +14,11 @@ from agents.drq import DrQ, DrQConfig
 from agents.explore import nudged
 from agents.flags import parse
 from agents.main import run
+from envs import camera
 from interventions.augment import shift
+from nets.drq import encoded
 from tests.laws.members import same, trained
+from tests.pictures import drawn
 
 LINE = "--env=toy:look --preset=none --hidden 8 8 --width=0.25 --batch-size=8 --capacity=300 --warmup=40"
 KINDS = {"drqv2": [], "drq": ["--policy=sac", "--encoder=drq", "--alpha-init=0.7", "--lr=3e-4", "--target-tau=0.005"]}
@@ -92,6 +95,7 @@ DRQ = SEEN | {
 RESETS = DRQ | {"reset_every": "25k", "reset_groups": "torso,head,log_alpha", "reset_target": "copy"}
 
 
+@drawn
 @pytest.mark.parametrize(("preset", "column"), [("drqv2", DRQV2), ("drq", DRQ), ("drq_resets", RESETS)])
 def test_a_preset_is_its_column(preset, column):
     settings = parse("drq", DrQConfig, ["--env=dmc:walker-walk", f"--preset={preset}"])
@@ -103,11 +107,23 @@ def test_drq_v2_on_a_walker_is_the_default():
     assert (parse("drq", DrQConfig, []).run.env, parse("drq", DrQConfig, []).run.preset) == ("dmc:walker-walk", "drqv2")
 
 
+@drawn
 def test_a_frame_of_drq_v2_is_stored_once():
     """A walker's row: 3 x 84 x 84 pixels, 6 actions of 4 bytes, reward, discount, step type, age."""
     settings = parse("drq", DrQConfig, ["--env=dmc:walker-walk", "--capacity=100"])
     _, learner = build(DrQ, settings)
     assert learner.replay.ring.row_bytes == 3 * 84 * 84 + 24 + 4 + 4 + 1 + 1
+
+
+@drawn
+def test_drq_has_the_parameters_that_the_code_of_its_resets_counts():
+    """rl_with_resets train_pixels.py: an encoder of 388,416, critic heads of 366,232, an actor head of 286,882."""
+    settings = parse("drq", DrQConfig, ["--env=dmc:walker-walk", "--preset=drq", "--capacity=100"])
+    _, learner = build(DrQ, settings)
+    critic, actor = learner.parts["critic"], learner.parts["actor"]
+    assert sum(p.numel() for p in critic.select("encoder").values()) == 388_416
+    assert sum(p.numel() for p in critic.select("torso,head").values()) == 366_232
+    assert sum(p.numel() for p in actor.trainable) == 286_882
 
 
 # ---- the reference: functions of plain tensors, plain Adam, no code of ours
@@ -231,26 +247,25 @@ def test_no_gradient_of_the_actor_s_loss_reaches_an_encoder(kind):
     batch, critic = learner.sample(), learner.parts["critic"].net
     for loss in learner.losses(batch, learner.generator(0)):
         if loss.part == "actor":
-            seen = [*critic.encoder.parameters(), *learner.parts["actor"].net.encoder.parameters()]
             assert all(p.grad is None for p in critic.parameters())
             loss.value.backward(retain_graph=True)
-            assert all(p.grad is None for p in seen)
+            assert all(p.grad is None for p in critic.encoder.parameters())
             assert all(p.grad is not None for p in learner.parts["actor"].trainable)
-    owned = {id(p) for p in learner.parts["actor"].trainable}
-    assert not owned & {id(p) for p in learner.parts["actor"].net.encoder.parameters()}
+    assert not list(learner.parts["actor"].net.encoder.parameters())
 
 
 @BOTH
 def test_the_actor_sees_as_the_critics_do_from_birth_and_after_every_update(kind):
-    learner = made(kind, "--specnorm-scale=1", "--specnorm-groups=encoder")[1]
+    flags = ["--specnorm-scale=1", "--specnorm-groups=encoder"]
+    learner = made(kind, *flags)[1]
     obs = torch.randint(256, (4, 9, 24, 24), dtype=torch.uint8)
 
     def agree():
-        eyes = [learner.parts[name].net.encode(obs) for name in ("critic", "actor")]
-        torch.testing.assert_close(*eyes, rtol=1e-4, atol=1e-5)
+        critic, actor = (learner.parts[name].net for name in ("critic", "actor"))
+        torch.testing.assert_close(encoded(obs, actor.encoder, actor.kind), critic.encode(obs), rtol=1e-4, atol=1e-5)
 
     agree()
-    learner = walked(kind, 60)
+    learner = walked(kind, 60, *flags)
     agree()
     learner.view(np.random.default_rng(0)).extra_update(
         lambda batch: iter(list(learner.losses(batch, learner.generator(0)))[:1])
@@ -259,11 +274,23 @@ def test_the_actor_sees_as_the_critics_do_from_birth_and_after_every_update(kind
 
 
 def test_weights_of_the_actor_alone_say_what_it_does():
-    """As a teacher's must: another run's actor sees by its own encoder."""
+    """As a teacher's must, which is read from a checkpoint: another run's actor sees by its own encoder."""
     learner, other = walked("drq", 60), walked("drq", 80, "--seed=1")
     batch = learner.view(np.random.default_rng(0)).batch(8)
-    lesson = {name: part.weights() for name, part in other.parts.items()}
-    torch.testing.assert_close(learner.run("actor", batch, lesson["actor"]), other.run("actor", batch))
+    lesson = other.parts["actor"].state_dict()["net"]
+    torch.testing.assert_close(learner.run("actor", batch, lesson), other.run("actor", batch))
+
+
+def test_the_teacher_after_a_reset_of_everything_sees_as_it_did():
+    learner = walked("drqv2", 80, "--reset-every=1k", "--distill-updates=2", "--distill-anneal=9")
+    batch = learner.view(np.random.default_rng(0)).batch(8)
+    before = learner.run("actor", batch).detach()
+    reset, distill = (next(x for x in learner.chain.links if x.name == name) for name in ("reset", "distill"))
+    distill.method.before_reset(distill.state, distill.subject)
+    reset.fire()
+    distill.follow({"critic": [*learner.parts["critic"].select()], "actor": [*learner.parts["actor"].select()]})
+    assert torch.equal(learner.run("actor", batch, distill.state["teacher"]["actor"]), before)
+    assert not torch.allclose(learner.run("actor", batch), before)
 
 
 # ---- the noise
@@ -355,7 +382,7 @@ def test_a_minibatch_is_shifted_alone():
     assert learner.clock["updates"] > 0
 
 
-DMC = ["--env=dmc:walker-walk", "--image-size=15", "--batch-size=8", "--hidden", "8", "--width=0.25", "--warmup=12"]
+DMC = ["--image-size=15", "--num-envs=1", "--batch-size=8", "--hidden", "8", "--width=0.25", "--warmup=12"]
 
 
 @pytest.mark.parametrize(
@@ -363,7 +390,7 @@ DMC = ["--env=dmc:walker-walk", "--image-size=15", "--batch-size=8", "--hidden",
     [
         ("toy:look", ["--augment-on", "--augment-intensity=0"]),
         ("toy:look", ["--policy=sac", "--encoder=drq", "--reset-every=13", "--reset-groups=torso,head,log_alpha"]),
-        ("dmc:walker-walk", [*DMC[1:], "--num-envs=1", "--augment-on", "--augment-intensity=0"]),
+        pytest.param("dmc:walker-walk", [*DMC, "--augment-on", "--augment-intensity=0"], marks=drawn),
     ],
 )
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(env, flags, tmp_path):
@@ -386,7 +413,11 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(env, flags, tmp_path):
         (["--env=toy:look", "--noise-final=0"], "noise_final is 0.0, but must be above 0"),
         (["--env=toy:look", "--latent=0"], "latent is 0, but must be at least 1"),
         (["--env=toy:look", "--padding=same"], "padding same: the encoder of DrQ-v2 has its own; leave it out"),
-        (["--env=dmc:walker-walk", "--image-size=8"], "images of 8x8 are too small for the encoder of DrQ-v2"),
+        pytest.param(
+            ["--env=dmc:walker-walk", "--image-size=8"],
+            "images of 8x8 are too small for the encoder of DrQ-v2",
+            marks=drawn,
+        ),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_a_sentence(flags, sentence, capsys, tmp_path):
@@ -395,9 +426,7 @@ def test_what_cannot_be_run_is_refused_in_a_sentence(flags, sentence, capsys, tm
 
 
 def test_a_machine_that_cannot_draw_is_told_so_before_the_run(monkeypatch, capsys, tmp_path):
-    from envs import camera
-
-    camera.screen.cache_clear()
+    monkeypatch.setattr(camera, "screen", camera.screen.__wrapped__)  # as if nothing had been drawn yet
     monkeypatch.setenv("MUJOCO_GL", "disable")
     assert run(DrQ, DrQConfig, ["--env=dmc:walker-walk", f"--out={tmp_path}/run"]) == 2
     assert "MUJOCO_GL is disable, which draws no pictures; unset it" in capsys.readouterr().err

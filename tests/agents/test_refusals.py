@@ -28,7 +28,10 @@ ONE = [
     (["--redo-when=dormant > 0.3"], "no number 'dormant' is recorded; measure it by --probe-every"),
     (["--redo-when=return/evl > 3"], "redo_when: no number 'return/evl' is recorded; did you mean return/eval?"),
     (["--redo-when=speed/steps > 3"], "redo_when: no number 'speed/steps' is recorded"),
-    (["--loss=l1"], "'l1' for argument '--loss'. Expected one of ('huber', 'mse', 'hl_gauss', 'two_hot', 'c51', 'quantile')"),
+    (
+        ["--loss=l1"],
+        "'l1' for argument '--loss'. Expected one of ('huber', 'mse', 'hl_gauss', 'two_hot', 'c51', 'quantile')",
+    ),
     (["--betas=0.9"], "'--betas'. Expected 2 values"),
     (["--hidden", "8", "8.5"], "--hidden"),
     (["--gamma=2"], "gamma is 2.0, but must be from 0 to 1"),

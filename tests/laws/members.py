@@ -10,6 +10,8 @@ from pkgutil import iter_modules
 from tempfile import mkdtemp
 from typing import Any, get_args, get_origin, get_type_hints
 
+import pytest
+
 import agents
 from agents.build import build, problems
 from agents.config import AgentConfig
@@ -26,7 +28,7 @@ from runs.units import Period
 
 COMMON = [
     *("--width=0.25", "--hidden", "96", "--batch-size=8", "--lr=3e-4", "--record-every=20", "--eval-every=never"),
-    *("--probe-every=never", "--save-every=never", "--root=out"),
+    *("--probe-batch=64", "--probe-every=never", "--save-every=never", "--root=out"),
 ]
 ACTING = ["--capacity=300", "--warmup=40", "--replay-ratio=0.5", "--target-every=25", "--num-envs=2", "--n-step=3"]
 LABELS = ["--images=60", "--task-every=30"]
@@ -59,9 +61,21 @@ AGENTS = agents_of()
 METHODS = methods()
 
 
+def kin(name: str) -> bool:
+    """Whether it is another agent with other defaults, no code of its own: make test then takes fewer of its laws."""
+    return not any(callable(x) for key, x in vars(AGENTS[name][0]).items() if not key.startswith("__"))
+
+
+def case(name: str, *rest: Any, slow: bool = False) -> Any:
+    """A row of pytest's parameters; of a kin, or if it is slow, for make laws alone."""
+    return pytest.param(name, *rest, marks=[pytest.mark.slow] if slow or kin(name) else [])
+
+
 def small(name: str) -> list[str]:
     """Flags that make an agent small and quick."""
-    wide = ["--encoder-width=2", "--spr-steps=2"] if "encoder_width" in {f.name for f in fields(net_config(name))} else []
+    wide = (
+        ["--encoder-width=2", "--spr-steps=2"] if "encoder_width" in {f.name for f in fields(net_config(name))} else []
+    )
     place = ACTING if "rl" in {f.name for f in fields(AGENTS[name][1])} else LABELS
     return [*COMMON, *wide, *place, *STEADY.get(name, [])]
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.laws.members import (
     AGENTS,
     METHODS,
+    case,
     choices,
     combinations,
     home,
@@ -60,7 +61,7 @@ def test_every_method_runs_somewhere(method):
     assert any(taken(a, e, *switched_on(method, a, e)) for a, e in HOMES)
 
 
-@pytest.mark.parametrize(("name", "method"), [(a, m) for a in AGENTS for m in METHODS])
+@pytest.mark.parametrize(("name", "method"), [case(a, m) for a in AGENTS for m in METHODS])
 def test_every_method_runs_on_every_network(name, method):
     env = home(name)
     for net in nets(name):

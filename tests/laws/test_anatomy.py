@@ -1,5 +1,6 @@
 """Law 4. Anatomy tells the truth: nudging unit u changes exactly the columns its edges name, at their readers."""
 
+from dataclasses import fields
 from functools import partial
 
 import numpy as np
@@ -8,14 +9,14 @@ import torch
 from gymnasium.spaces import Discrete
 
 from replay.batch import labelled
-from tests.laws.members import AGENTS, combinations, homes, taken
+from tests.laws.members import AGENTS, case, combinations, homes, taken
 from tests.nets.nudge import edges_tell_the_truth, every_matrix_is_listed_once
 
-VARIANTS = [(a, e, n) for a in AGENTS for e in homes(a) for n in combinations(a)]
+VARIANTS = [case(a, e, n) for a in AGENTS for e in homes(a) for n in combinations(a)]
 
 
 def heads(name):
-    return [["--head=linear"], ["--head=dueling"]] if name == "dqn" else [[]]
+    return [["--head=linear"], ["--head=dueling"]] if "head" in {f.name for f in fields(AGENTS[name][1])} else [[]]
 
 
 def some(world, agent):

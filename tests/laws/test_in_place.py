@@ -5,10 +5,10 @@ import torch
 
 from nets.optim import SHARED
 from nets.part import Part
-from tests.laws.members import AGENTS, METHODS, choices, home, homes, learn, taken, variants
+from tests.laws.members import AGENTS, METHODS, case, choices, home, homes, learn, taken, variants
 
 CASES = [
-    (a, e, m, i)
+    case(a, e, m, i)
     for a in AGENTS
     for e in homes(a)
     for m in METHODS

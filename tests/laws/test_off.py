@@ -7,7 +7,7 @@ from tempfile import mkdtemp
 import pytest
 import torch
 
-from tests.laws.members import AGENTS, METHODS, beside, homes, same, switched_on, taken, trained
+from tests.laws.members import AGENTS, METHODS, beside, case, homes, same, switched_on, taken, trained
 
 
 def bare_update(agent):
@@ -42,7 +42,7 @@ def test_default_flags_equal_the_bare_loop(name, env):
     assert same(*ends)
 
 
-@pytest.mark.parametrize(("name", "method"), [(a, m) for a in AGENTS for m in METHODS])
+@pytest.mark.parametrize(("name", "method"), [case(a, m) for a in AGENTS for m in METHODS])
 def test_a_method_switched_on_changes_the_agent_and_no_foreign_stream(name, method, tmp_path):
     changed = []
     for env in homes(name):

@@ -7,7 +7,7 @@ import torch
 
 from probes import measurements
 from runs.rng import stream
-from tests.laws.members import AGENTS, homes, learn, same, taken, trained
+from tests.laws.members import AGENTS, case, homes, learn, same, taken, trained
 
 PROBES = measurements()
 
@@ -25,7 +25,7 @@ def test_a_run_with_probes_equals_the_run_without(name, env, tmp_path):
     assert same(without, with_all)
 
 
-@pytest.mark.parametrize(("name", "env", "probe"), [(a, e, p) for a in AGENTS for e in homes(a) for p in PROBES])
+@pytest.mark.parametrize(("name", "env", "probe"), [case(a, e, p) for a in AGENTS for e in homes(a) for p in PROBES])
 def test_a_probe_leaves_everything_alone_and_repeats_itself(name, env, probe):
     game, agent = taken(name, env)
     learn(agent, game, 5)
@@ -43,7 +43,7 @@ def test_a_probe_leaves_everything_alone_and_repeats_itself(name, env, probe):
     assert hooks == sum(len(m._forward_hooks) for part in agent.parts.values() for m in part.net.modules())
 
 
-@pytest.mark.parametrize(("name", "probe"), [(a, p) for a in AGENTS for p in PROBES])
+@pytest.mark.parametrize(("name", "probe"), [case(a, p) for a in AGENTS for p in PROBES])
 def test_a_poisoned_network_never_reads_healthy(name, probe):
     game, agent = taken(name, homes(name)[0])
     learn(agent, game, 2)

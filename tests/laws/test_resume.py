@@ -2,15 +2,12 @@
 
 import pytest
 
-from tests.laws.members import AGENTS, METHODS, home, homes, same, switched_on, taken, together, trained
+from tests.laws.members import AGENTS, METHODS, case, home, homes, same, switched_on, taken, together, trained
 
 SETS = ["none", "together", *METHODS]
 WATCHED = ("--probe-every=30", "--eval-every=50", "--eval-episodes=2", "--snapshot-every=60")
 CASES = [
-    pytest.param(a, e, s, marks=() if s in SETS[:2] or e == home(a) else pytest.mark.slow)
-    for a in AGENTS
-    for e in homes(a)
-    for s in SETS
+    case(a, e, s, slow=e != home(a)) if s in METHODS else (a, e, s) for a in AGENTS for e in homes(a) for s in SETS
 ]
 
 

@@ -18,14 +18,15 @@ from runs.faults import POINTS
 from tests.soak import report
 from tests.soak.cases import PROCESS, cases
 
-MUTANTS = [f"mutants-{agent}" for agent in dict.fromkeys(case.agent for case in cases().values())]
-EVERY = (*MUTANTS, *cases(), "accidents")  # the longest first
 MUTATED = (  # of each agent the fastest first; the later ones see what it does not
     *("cartpole-all-random", "cartpole-all-greedy", "atari-all-random", "atari-all-greedy"),
     *("cartpole-alone-random", "tasks-all-greedy", "tasks-alone-random"),
     *("hopper-all-noisy", "hopper-alone-sharp", "walker-alone-noisy", "finger-all-sharp"),
     *("labels-all", "labels-alone", "classes-all"),
+    "rainbow-all",
 )
+MUTANTS = [f"mutants-{agent}" for agent in dict.fromkeys(cases()[name].agent for name in MUTATED)]
+EVERY = (*MUTANTS, *cases(), "accidents")  # the longest first
 ROOT = Path(__file__).resolve().parents[2]
 LEAST_KILLS, LEAST_MUTANTS = 300, 120
 

@@ -16,7 +16,7 @@ SPECIAL = {  # to have something to do within some hundred steps
     "snr": ["--snr-tau-max", "40", "--snr-adapt", "20:updates"],
     "redo": ["--redo-batch", "32", "--redo-when", "clock/updates > 60 rearm 0"],
 }
-OPTRESET = {"dqn": "1:targets", "sac": "31:updates", "classifier": "31:updates"}  # only DQN's targets are hard copies
+OPTRESET = {"dqn": "1:targets", "rainbow": "1:targets"}  # whose targets are hard copies
 DUE = "--save-every 40 --record-every 30 --probe-every 70 --probe-batch 16 --snapshot-every 110 --batch-size 8"
 PLAY = f"{DUE} --warmup 60 --replay-ratio 0.5 --eval-every 130 --eval-episodes 1"
 ATARI = f"{PLAY} --width 0.25 --hidden 32 --lr 1e-3 --capacity 200 --noops 4 --max-frames 280"
@@ -31,6 +31,10 @@ FANCY = "--double --head dueling --norm layer"
 BODY = f"{PLAY} --hidden 16 --lr 1e-3 --capacity 150"
 SHARP = "--log-std-min -9 --log-std-max -2 --alpha-init 0.01"
 NOISY = "--log-std-min -1 --alpha-init 10"
+WHOLE = (
+    f"{PLAY} --env Breakout --life-loss --noops 4 --max-frames 280 --capacity 200 --hidden 32 --lr 1e-3 --spr-steps 2"
+)
+CYCLE = "--n-step-start 5 --gamma-start .9 --anneal-updates 20 --target-tau 0.1"
 DATA = f"{DUE} --eval-every 130 --images 64 --hidden 16 16 --lr 1e-2"
 ALONE = "--seed 1"
 ALL = "--every-intervention"  # stands for the flags that switch them on, found when the line is made
@@ -108,7 +112,16 @@ def cases() -> dict[str, Case]:
         ("labels-all", 300, DATA, "--env labels:generated --task-every 110 --net cnn --width 0.25", EVERY),
         ("classes-all", 300, DATA, "--env classes:generated --task-until 0.9", EVERY),
     )
-    agents = {"dqn": dqn, "sac": sac, "classifier": classifier}
+    rainbow = (
+        ("rainbow-alone", 500, CARTPOLE, GREEDY, ALONE, HARD, "--noisy 0.5 --loss quantile", n),
+        ("rainbow-all", 500, CARTPOLE, GREEDY, EVERY, HARD, FANCY, "--noisy 0.5", three),
+    )
+    spr = (("spr-all", 260, WHOLE, "--width 0.25", RANDOM, EVERY, HARD, two),)
+    bbf = (  # the Impala CNN at a quarter of BBF's width
+        ("bbf-alone", 160, WHOLE, "--width 0.25", GREEDY, ALONE, CYCLE),
+        ("bbf-all", 160, WHOLE, "--width 0.25", RANDOM, STICKY, EVERY, CYCLE),
+    )
+    agents = {"dqn": dqn, "sac": sac, "classifier": classifier, "rainbow": rainbow, "spr": spr, "bbf": bbf}
     rows = [Case(name, agent, n, words(*flags)) for agent, group in agents.items() for name, n, *flags in group]
     return {row.name: row for row in rows}
 
@@ -140,7 +153,7 @@ def switch(name: str, method: Any, agent: str, period: str) -> list[str]:
     flag = f"--{first.name.replace('_', '-')}"
     default, more = first.default, [*beside(name), *EARLY.get(name, []), *SPECIAL.get(name, [])]
     if name == "optreset":
-        return [flag, OPTRESET[agent]]
+        return [flag, OPTRESET.get(agent, "31:updates")]
     if isinstance(default, str):
         return []
     if isinstance(default, bool):
