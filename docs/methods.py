@@ -54,6 +54,17 @@ FLAGS = (
     ("tanh", "-", "--activation tanh", "saturates instead of dying"),
     ("Deep Fourier features", "Lewandowski et al. 2024", "--activation fourier", "[sin x, cos x]"),
     ("HL-Gauss, two-hot", "Farebrother et al. 2024", "--loss hl_gauss, --loss two_hot", "values by classification"),
+    ("C51", "Bellemare et al. 2017", "--loss c51 --bins 51 --value-range -10 10", "the distribution of the return"),
+    ("QR-DQN", "Dabney et al. 2018", "--loss quantile --bins 200", "its quantiles"),
+    ("Noisy layers", "Fortunato et al. 2018", "--noisy .5", "learned noise on the weights explores"),
+    ("Slow network acts", "D'Oro et al. 2023; Schwarzer et al. 2023", "--act-by target", "in training and evaluation"),
+    (
+        "Annealed n and gamma",
+        "Schwarzer et al. 2023",
+        "--n-step-start 10 --gamma-start .97 --anneal-updates 10k",
+        "from the start of each cycle of resets",
+    ),
+    ("Prioritised replay", "Schaul et al. 2016", "--priority-exponent .5", "what is learned badly is drawn more often"),
     (
         "Target-scale ladder",
         "Lyle et al. 2024",
