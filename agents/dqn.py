@@ -20,92 +20,16 @@ from agents.config import AgentConfig
 from agents.explore import epsilon, explore
 from agents.goals import BINNED, SPREAD, Kind, Regressed, goal_of
 from agents.learner import Learner
+from agents.presets import DQN_PRESETS
 from envs.spec import EnvSpec
 from nets.anatomy import Network
 from nets.heads import Head, QNetwork
 from nets.noisy import noise
-from nets.part import Net
+from nets.part import Make, Net
 from nets.subject import EMPTY, Error, Loss
 from replay.batch import Batch
 from runs.rng import draw_seed
 from runs.units import Count, broken
-
-# The protocol of Atari-100k and what its agents share: dopamine/labs/atari_100k/@5873f54.
-ATARI100K: dict[str, object] = {
-    "steps": "100k",
-    "sticky": 0.0,
-    "noops": 30,
-    "life_loss": True,
-    "eval_every": "100k",
-    "eval_episodes": 100,
-    "padding": "same",
-    "init": "xavier",
-}
-
-# {preset: (family, {flag: value as typed})}; class defaults are `suite` (docs/algorithms.md).
-PRESETS: dict[str, tuple[str, dict[str, object]]] = {
-    # Dopamine's column and environment, but Huber and VALID padding.
-    "suite": ("atari", {}),
-    # dopamine/jax/agents/dqn/configs/dqn.gin@5873f54 as published.
-    "dopamine": ("atari", {"loss": "mse", "padding": "same", "init": "xavier"}),
-    # cleanrl/dqn_atari.py@fe8d8a03 with its environment.
-    "cleanrl": (
-        "atari",
-        {
-            "loss": "mse",
-            "warmup": "80k",
-            "target_every": "1k",
-            "lr": 1e-4,
-            "eps": 1e-8,
-            "epsilon_decay": "920k",  # it reaches .01 at step 1M, counted from 0
-            "epsilon_eval": 0.01,
-            "sticky": 0.0,
-            "noops": 30,
-            "life_loss": True,
-            "fire": True,
-        },
-    ),
-    # DrQ(eps): dopamine/labs/atari_100k/configs/DrQ_eps.gin@5873f54; its shifts are of 0 to 7 pixels, ours of 0 to 8.
-    "atari100k": (
-        "atari",
-        {
-            **ATARI100K,
-            "double": True,
-            "head": "dueling",
-            "replay_ratio": 1.0,
-            "warmup": "1.6k",
-            "n_step": 10,
-            "target_every": "1:updates",
-            "lr": 1e-4,
-            "epsilon_decay": "5k",
-            "augment_on": True,
-        },
-    ),
-    # Ours for CartPole-v1 and its kin: two layers of 256, double, 3-step returns; `make learn` holds it to 475.
-    "classic": (
-        "control",
-        {
-            "steps": "50k",
-            "hidden": [256, 256],
-            "double": True,
-            "n_step": 3,
-            "batch_size": 64,
-            "replay_ratio": 0.5,
-            "warmup": "1k",
-            "capacity": "50k",
-            "target_every": "200",
-            "lr": 5e-4,
-            "eps": 1e-8,
-            "epsilon_decay": "10k",
-            "epsilon_final": 0.04,
-            "epsilon_eval": 0.0,
-            "eval_every": "10k",
-            "eval_episodes": 20,
-            "probe_every": "2k",
-            "save_every": "10k",
-        },
-    ),
-}
 
 Acting = Literal["online", "target"]
 EPSILONS = ("start", "final", "eval")
@@ -116,7 +40,7 @@ USERS = {"bins": SPREAD, "value_range": BINNED, "sigma": ("hl_gauss",)}  # the l
 class DQNConfig(AgentConfig):
     """DQN"""
 
-    presets = PRESETS
+    presets = DQN_PRESETS
 
     double: bool = False
     """The online network chooses the next action, the target judges it (van Hasselt et al. 2016)"""
@@ -187,12 +111,12 @@ class DQN(Learner):
         assert isinstance(self.spec.action, Discrete)
         c, self.actions = self.config, int(self.spec.action.n)
         self.goal = goal_of(c.loss, c.bins, c.value_range, c.sigma, self.device)
-        make = lambda: self.network()  # no bound method: a shadow of the part would copy the agent with it
-        self.parts["q"] = self.part("q", make, self.rl.target_tau, output=self.goal.output)
+        self.parts["q"] = self.part("q", self.maker(), self.rl.target_tau, output=self.goal.output)
 
-    def network(self) -> Network:
-        c = self.config
-        return QNetwork(self.spec.observation.shape, self.actions, c.net, c.head, self.goal.atoms, c.noisy)
+    def maker(self) -> Make:
+        """Of its network; it holds nothing of the agent, as a copy of the part holds it too."""
+        c, shape, actions, atoms = self.config, self.spec.observation.shape, self.actions, self.goal.atoms
+        return lambda: QNetwork(shape, actions, c.net, c.head, atoms, c.noisy)
 
     @torch.no_grad()
     def act(self, now: dm_env.TimeStep, rng: np.random.Generator, greedy: bool = False) -> np.ndarray:

@@ -42,6 +42,7 @@ class Learner(ABC):
     """parts, replay, chain and clock; all randomness comes from generators named init, act, replay and loss."""
 
     acts: ClassVar[bool] = True  # in an environment; a learner on data does not
+    ahead = 0  # steps behind each transition that a model is to predict
 
     def __init__(
         self, spec: EnvSpec, config: AgentConfig, replay: Replay, chain: Chain, seed: int, device: torch.device
@@ -53,13 +54,12 @@ class Learner(ABC):
         self.loss_rng = self.generator(draw_seed(stream(seed, "loss")))
         self.parts: dict[str, Part] = {}
         self.shadowy = False  # whether its replay is another's
-        self.targets = Round(self.rl.target_every)
-        self.tally = Tally(device)
+        self.targets, self.tally = Round(self.rl.target_every), Tally(device)
         self.teachers: dict[str, Teacher] = {}  # other runs that methods have asked for, by directory
-        self.buffer = replay.buffer(self.learn.batch_size, 0 if self.rl.cycles else self.rl.n_step, self.ahead)
         self.pace = Pace(self.rl.replay_ratio, self.rl.warmup)
         self.seen = Seen(spec.observation) if self.rl.norm_obs else None
         self.build()
+        self.buffer = replay.buffer(self.learn.batch_size, 0 if self.rl.cycles else self.rl.n_step, self.ahead)
         chain.start(self.view, lambda *name: stream(seed, *name), self.clock)
 
     # ---- what an agent states
@@ -123,15 +123,10 @@ class Learner(ABC):
         """n and gamma as they now are."""
         return self.rl.window(min(part.age for part in self.parts.values()))
 
-    @property
-    def ahead(self) -> int:
-        """How many steps behind each transition its model is to predict."""
-        return 0
-
     def sample(self) -> Batch:
         """The next minibatch to learn from, in memory that the one after it overwrites."""
-        size, rng = self.learn.batch_size, self.rng["replay"]
-        return self.place(self.replay.sample(size, rng, *self.window, self.buffer, self.ahead))
+        rng = self.rng["replay"]
+        return self.place(self.replay.sample(self.learn.batch_size, rng, *self.window, self.buffer, self.ahead))
 
     def place(self, batch: Batch) -> Batch:
         """A batch of the replay on the agent's device, as its networks take it."""
@@ -139,9 +134,7 @@ class Learner(ABC):
             batch = batch.each(lambda x: x.to(self.device, non_blocking=True))
         if self.seen is None:
             return batch
-        future = batch.future and batch.future._replace(obs=self.seen.normalise(batch.future.obs))
-        obs, next_obs = self.seen.normalise(batch.obs), self.seen.normalise(batch.next_obs)
-        return batch._replace(obs=obs, next_obs=next_obs, future=future)
+        return batch._replace(obs=self.seen.normalise(batch.obs), next_obs=self.seen.normalise(batch.next_obs))
 
     def run(self, part: str, batch: Batch, weights: Weights | None = None) -> Tensor:
         """The output of a part on a batch, for surgery and probes, with other weights if they are given."""

@@ -7,8 +7,9 @@ arXiv:2004.13649) and DrQ(eps) (Agarwal et al. 2021, arXiv:2108.13264) are prese
 from dataclasses import dataclass
 
 from agents.config import LearnConfig, RLConfig
-from agents.dqn import ATARI100K, DQN, PRESETS, DQNConfig
+from agents.dqn import DQN, DQNConfig
 from agents.goals import Kind
+from agents.presets import ATARI100K, DQN_PRESETS
 from nets.optim import OptimConfig
 
 FULL: dict[str, object] = {"double": True, "head": "dueling", "noisy": 0.5}
@@ -37,9 +38,9 @@ RAINBOWS: dict[str, tuple[str, dict[str, object]]] = {
     # dopamine/labs/atari_100k/configs/OTRainbow.gin@5873f54.
     "otr": ("atari", {**ATARI100K, "replay_ratio": 8.0, "target_every": "500", "epsilon_decay": "50k"}),
     # dopamine/labs/atari_100k/configs/DrQ.gin and DrQ_eps.gin@5873f54.
-    "drq": ("atari", {**PRESETS["atari100k"][1], **SCALAR, "epsilon_final": 0.1, "epsilon_eval": 0.05}),
-    "drq_eps": ("atari", {**PRESETS["atari100k"][1], **SCALAR}),
-    "classic": ("control", {**PRESETS["classic"][1]}),
+    "drq": ("atari", {**DQN_PRESETS["atari100k"][1], **SCALAR, "epsilon_final": 0.1, "epsilon_eval": 0.05}),
+    "drq_eps": ("atari", {**DQN_PRESETS["atari100k"][1], **SCALAR}),
+    "classic": ("control", {**DQN_PRESETS["classic"][1]}),
 }
 
 

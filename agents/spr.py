@@ -3,7 +3,7 @@
     z_0 = encode(s_t), z_k = transition(z_k-1, a_t+k-1), y_k = predictor(projection(z_k))
     loss = w (CE + spr_weight mean_k m_k |y_k/|y_k| - g_k/|g_k||^2),  g_k = projection'(encode'(s_t+k))
 
-as in dopamine labs/atari_100k@5873f54; a dash marks the slow network. Each state is augmented on its own (interventions/augment.py). Its resets
+as in dopamine labs/atari_100k@5873f54; a dash marks the slow network. Each state is augmented on its own. Its resets
 (Nikishin et al. 2022, arXiv:2205.07802) and those of SR-SPR (D'Oro et al. 2023) are presets of the suite's own methods.
 """
 
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from agents.config import LearnConfig, RLConfig
-from agents.dqn import ATARI100K, DQN, DQNConfig, Passes
+from agents.dqn import DQN, DQNConfig, Passes
 from agents.goals import Kind
 from agents.losses import self_prediction
-from nets.anatomy import Network
+from agents.presets import ATARI100K
 from nets.heads import Head
 from nets.optim import OptimConfig
-from nets.part import Net
+from nets.part import Make, Net
 from nets.spr import SPRNetConfig, SPRNetwork
 from replay.batch import Batch
 from runs.units import Count, Period, broken
@@ -96,13 +96,13 @@ class SPR(DQN):
 
     config: SPRConfig
 
-    @property
-    def ahead(self) -> int:
-        return self.config.spr_steps if self.config.spr_weight else 0
+    def build(self) -> None:
+        super().build()
+        self.ahead = self.config.spr_steps if self.config.spr_weight else 0
 
-    def network(self) -> Network:
-        c = self.config
-        return SPRNetwork(self.spec.observation.shape, self.actions, c.net, c.head, self.goal.atoms, c.noisy)
+    def maker(self) -> Make:
+        c, shape, actions, atoms = self.config, self.spec.observation.shape, self.actions, self.goal.atoms
+        return lambda: SPRNetwork(shape, actions, c.net, c.head, atoms, c.noisy)
 
     def nets(self) -> tuple[SPRNetwork, SPRNetwork]:
         """The network and its slow copy."""

@@ -31,8 +31,8 @@ class Bench:
     alternations: int = 5
     """Runs of each system, in turn"""
     only: tuple[str, ...] = ("pieces", "bbf", "methods", "dqn", "sac", "busy")
-    """pieces: updates, replay, recording. bbf: its update (minutes). methods: what each intervention costs. dqn, sac: end to end beside peers.
-    busy: DQN beside a busy process"""
+    """pieces: updates, replay, recording. bbf: its update (minutes). methods: what each intervention costs. dqn, sac:
+    end to end beside peers. busy: DQN beside a busy process"""
 
 
 def alternate(title: str, match: Match, threads: int, times: int) -> None:

@@ -3,8 +3,9 @@
 import pytest
 
 from agents.build import problems
-from agents.dqn import PRESETS, DQNConfig
+from agents.dqn import DQNConfig
 from agents.flags import BadInput, arguments, parse
+from agents.presets import DQN_PRESETS as PRESETS
 from runs.units import Period
 
 LR = 6.25e-5  # the class default
