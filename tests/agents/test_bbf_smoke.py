@@ -17,7 +17,7 @@ def test_two_thousand_steps_of_pong_with_two_resets(tmp_path):
     line = f"--env Pong --preset rr2 {SMALL} --steps 2k --warmup 1k --reset-every {TWICE} --shrink-every {TWICE}"
     line += f" --eval-every 2k --eval-episodes 1 --anneal-updates 500 --out {tmp_path / 'run'}"
     assert run(BBF, BBFConfig, line.split()) == 0
-    found = rows(tmp_path / "run")
+    found = list(rows(tmp_path / "run"))
     for event in ("event/reset", "event/shrink"):
         assert [row["step"] for row in found if row.get(event) == 1] == [1200, 1600]
     losses = {row["step"]: row["loss/spr"] for row in found if "loss/spr" in row}

@@ -39,6 +39,7 @@ EARLY = {  # so that they act within the laws' few updates, on any network
     "cbp": ["--cbp-maturity=5"],
     "generations": ["--generations-updates=5"],
     "project": ["--project-norms=any"],
+    "regrama": ["--regrama-tau=0.3"],
     "qdagger": ["--qdagger-updates=3"],
     "snr": ["--snr-tau-max=5"],
 }
