@@ -186,11 +186,11 @@ class Learner(ABC):
         return metrics
 
     def step(self, loss: Loss, value: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Backward, hooks, clip, check, optimizer step of one part."""
+        """Backward (where there is one part its weights go unnamed: 25 us), hooks, clip, check, optimizer step."""
         part, optim = self.parts[loss.part], self.learn.optim
         for p in part.trainable:
             p.grad = None
-        value.backward(inputs=part.trainable)  # type: ignore[no-untyped-call]
+        value.backward(inputs=part.trainable if len(self.parts) > 1 else None)  # type: ignore[no-untyped-call]
         self.chain.after_backward(loss.part, batch)
         grads = [p.grad for p in part.trainable if p.grad is not None]
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))

@@ -41,7 +41,7 @@ class ImpalaBlock(nn.Module):
         self.show = Show(self.out, config)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.out(self.hidden(self.show(x)))  # type: ignore[no-any-return]
+        return self.out(self.hidden(self.show(x))).add_(x)  # type: ignore[no-any-return]
 
 
 class Stage(nn.Module):
