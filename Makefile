@@ -25,7 +25,7 @@ run: .venv/stamp
 
 test: .venv/stamp
 	-@$(BIN)/python -m envs.camera
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 check: .venv/stamp
 	$(BIN)/ruff format --check .
@@ -39,10 +39,10 @@ soak: .venv/stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak
 
 slow: .venv/stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m slow --ignore tests/learn --ignore tests/laws
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m slow --ignore tests/learn --ignore tests/laws
 
 laws: .venv/stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "slow or not slow" tests/laws
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "slow or not slow" tests/laws
 
 bench: .venv/stamp
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt stable-baselines3==2.9.2
