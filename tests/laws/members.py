@@ -62,9 +62,16 @@ AGENTS = agents_of()
 METHODS = methods()
 
 
+def derived(name: str) -> bool:
+    """Whether it is another agent with something more."""
+    return Learner not in AGENTS[name][0].__bases__
+
+
 def kin(name: str) -> bool:
     """Whether it is another agent with other defaults, no code of its own: make test then takes fewer of its laws."""
-    return not any(callable(x) for key, x in vars(AGENTS[name][0]).items() if not key.startswith("__"))
+    return derived(name) and not any(
+        callable(x) for key, x in vars(AGENTS[name][0]).items() if not key.startswith("__")
+    )
 
 
 def case(name: str, *rest: Any, slow: bool = False) -> Any:
