@@ -19,7 +19,7 @@ def outlook(settings: Settings, world: World, agent: Learner, path: Path) -> str
     """The first lines on the screen: who, where, how long, how large."""
     weights = sum(p.numel() for part in agent.parts.values() for p in part.net.parameters())
     left = max(0, settings.run.steps - agent.clock["steps"])
-    seconds = left * step_seconds(world, agent)
+    seconds = total_seconds(world, agent, left)
     rows = min(settings.config.rl.capacity, settings.run.steps) / settings.run.num_envs
     size = rows * sum(log.row_bytes for log in agent.replay.logs().values())
     begun = f"continuing at step {agent.clock['steps']:,}" if agent.clock["steps"] else "starting"
@@ -31,10 +31,12 @@ def outlook(settings: Settings, world: World, agent: Learner, path: Path) -> str
     )
 
 
-def step_seconds(world: World, agent: Learner) -> float:
-    """Seconds of acting and learning per agent step. Reads only: no weight, no optimizer, no generator moves."""
+def total_seconds(world: World, agent: Learner, steps: int) -> float:
+    """Seconds of acting and learning for so many more agent steps, of which those of the warm-up learn nothing. Reads
+    only: no weight, no optimizer, no generator moves."""
     batch = agent.replay.buffer(agent.learn.batch_size).each(torch.Tensor.zero_)
-    return min(acting(world, agent) + learning(agent, batch) * float(agent.pace.ratio) for _ in range(TRIES))
+    updates = agent.pace.owed({**agent.clock, "steps": agent.clock["steps"] + steps})
+    return min(steps * acting(world, agent) + max(0, updates) * learning(agent, batch) for _ in range(TRIES))
 
 
 def acting(world: World, agent: Learner) -> float:

@@ -8,7 +8,7 @@ import torch
 
 from agents.build import build, device
 from agents.dqn import DQN
-from agents.estimate import outlook
+from agents.estimate import outlook, total_seconds
 from agents.memory import memory
 from envs.make import make_env
 from runs import pack
@@ -83,7 +83,16 @@ def test_the_outlook_of_a_run_in_progress_says_where_it_continues():
 
 @pytest.mark.parametrize(("envs", "capacity", "gigabytes"), [(1, "1M", "7.1"), (4, "1M", "7.1"), (1, "100k", "0.71")])
 def test_the_outlook_names_the_memory_of_atari(envs, capacity, gigabytes, monkeypatch):
-    monkeypatch.setattr("agents.estimate.step_seconds", lambda world, agent: 1.0)
+    monkeypatch.setattr("agents.estimate.total_seconds", lambda world, agent, steps: 1.0)
     flags = ("--env=Pong", f"--capacity={capacity}", f"--num-envs={envs}", "--steps=50M", "--width=0.1")
     settings = parsed(*flags)
     assert f"the replay grows to {gigabytes} GB" in outlook(settings, *build(DQN, settings), Path("here"))
+
+
+def test_the_outlook_counts_the_updates_that_will_be_owed(monkeypatch):
+    monkeypatch.setattr("agents.estimate.acting", lambda world, agent: 1.0)
+    monkeypatch.setattr("agents.estimate.learning", lambda agent, batch: 100.0)
+    settings = parsed("--warmup=60", "--replay-ratio=0.5")
+    made = build(DQN, settings)
+    assert total_seconds(*made, 50) == 50
+    assert total_seconds(*made, 100) == 100 + 20 * 100
