@@ -4,6 +4,7 @@ import pytest
 
 from agents.bbf import BBFConfig
 from agents.build import problems
+from agents.dqn import DQNConfig
 from agents.flags import parse
 from agents.rainbow import RainbowConfig
 from agents.spr import SPRConfig
@@ -130,3 +131,9 @@ def test_a_preset_gives_way_to_the_line():
     flat = parse("bbf", BBFConfig, ["--env=Pong", "--reset-every=never", "--shrink-every=10k", "--redo-every=1k"]).flat
     assert (flat["reset_every"], flat["shrink_every"], flat["redo_every"]) == ("never", "10k", "1k")
     assert flat["shrink_groups"] == "encoder,transition"
+
+
+def test_drq_eps_is_dqns_preset_of_atari_100k():
+    mine = parse("rainbow", RainbowConfig, ["--env=Pong", "--preset=drq_eps"]).flat
+    theirs = parse("dqn", DQNConfig, ["--env=Pong", "--preset=atari100k"]).flat
+    assert {k: (mine[k], v) for k, v in theirs.items() if mine[k] != v and k != "preset"} == {}
