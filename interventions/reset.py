@@ -2,9 +2,9 @@
 
 The optimizer forgets exactly the tensors that are redrawn, their step counts included; torch keeps a step per tensor,
 so kept tensors keep theirs, where the SPR code restarts the one step all tensors share. SPR's resets are
-`--reset-groups head --reset-every 20k,40k,60k,80k`. BBF's (arXiv:2305.19452) are `--reset-groups head --reset-target
-own` with `--shrink-groups encoder --shrink-target own` at the same period; BBF clears the optimizer of every tensor,
-`--optreset-every` does that for those that are neither reset nor shrunk.
+`--reset-groups head,sigma --reset-every 20k,40k,60k,80k`. BBF's (arXiv:2305.19452) are `--reset-groups
+projection,predictor,head --reset-target own` with `--shrink-groups encoder,transition --shrink-target own` at the same
+steps: together every tensor, so the optimizer forgets all. They are presets of agents.spr and agents.bbf.
 """
 
 from collections.abc import Iterator

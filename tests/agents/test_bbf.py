@@ -122,7 +122,9 @@ def test_a_thousand_updates_pull_the_slow_network_over():
 
 
 def test_the_slow_network_acts_in_training_and_in_evaluation():
-    made = agent("--target-every=1:updates", "--target-tau=.005", "--epsilon-final=0", "--epsilon-decay=0")
+    made = agent(
+        "--target-every=1:updates", "--target-tau=.005", "--epsilon-final=0", "--epsilon-decay=0", "--epsilon-eval=0"
+    )
     now, q = made.spec.observation.sample(), made.parts["q"]
     step = type("Step", (), {"observation": np.stack([now, now])})
     head = q.target.head
@@ -131,7 +133,6 @@ def test_the_slow_network_acts_in_training_and_in_evaluation():
             w.zero_()
         head.advantage.bias.view(3, -1)[2, -1] = 9.0  # all mass of action 2 on the largest atom
     for greedy in (False, True):
-        made.config.__dict__["epsilon_eval"] = 0.0
         assert made.act(step, np.random.default_rng(0), greedy).tolist() == [2, 2]
 
 

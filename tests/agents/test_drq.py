@@ -17,6 +17,7 @@ from agents.main import run
 from envs import camera
 from interventions.augment import shift
 from nets.drq import encoded
+from tests.agents.tiny import played
 from tests.laws.members import same, trained
 from tests.pictures import drawn
 
@@ -30,14 +31,7 @@ def made(kind, *flags):
 
 
 def walked(kind, steps, *flags):
-    world, learner = made(kind, *flags)
-    world.begin()
-    for _ in world.loop(learner):
-        learner.chain.tick()
-        while learner.owed() > 0:
-            learner.update()
-        if learner.clock["steps"] >= steps:
-            return learner
+    return played(*made(kind, *flags), steps)
 
 
 def weights(learner):

@@ -14,6 +14,7 @@ from agents.build import build
 from agents.explore import log_sigma, squashed
 from agents.flags import parse
 from agents.sac import SAC, SACConfig
+from tests.agents.tiny import played
 
 LINE = "--env=toy:reach --preset=none --hidden 8 8 --batch-size=16 --capacity=200 --warmup=40 --alpha-init=0.7"
 
@@ -23,14 +24,7 @@ def made(*flags):
 
 
 def walked(steps, *flags):
-    world, learner = made(*flags)
-    world.begin()
-    for _ in world.loop(learner):
-        learner.chain.tick()
-        while learner.owed() > 0:
-            learner.update()
-        if learner.clock["steps"] >= steps:
-            return learner
+    return played(*made(*flags), steps)
 
 
 # ---- the reference: plain modules, plain Adam, no code of ours

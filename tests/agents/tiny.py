@@ -50,6 +50,17 @@ def walked(world, learner, steps):
     return learner
 
 
+def played(world, learner, steps):
+    """As `walked`, in a World."""
+    world.begin()
+    for _ in world.loop(learner):
+        learner.chain.tick()
+        while learner.owed() > 0:
+            learner.update()
+        if learner.clock["steps"] >= steps:
+            return learner
+
+
 def parsed(*flags) -> Settings:
     return parse("dqn", DQNConfig, [*LINE, *flags])
 
