@@ -1,11 +1,12 @@
 """Encoders and torsos: the Nature CNN (Mnih et al. 2015) and the MLP, as chains of Blocks."""
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nets.anatomy import Layer, Torso, Writer
 from nets.layers import GAIN, GROUPS, SLOPE, Activation, Block, Conv2d, Init, Linear, Norm
@@ -58,21 +59,14 @@ class NetConfig:
         return Block(writer, self.norm, self.activation, self.norm_groups, self.slope)
 
 
-class Chain(Torso):
+class Chain(Torso, nn.Sequential):
     """Blocks in a row, named in the order of the forward pass."""
 
     def __init__(self, blocks: dict[str, Block]) -> None:
-        super().__init__()
-        for name, block in blocks.items():
-            self.add_module(name, block)
+        super().__init__(OrderedDict(blocks))
 
     def blocks(self) -> list[tuple[str, Block]]:
         return [(name, block) for name, block in self.named_children() if isinstance(block, Block)]
-
-    def forward(self, x: Tensor) -> Tensor:
-        for _, block in self.blocks():
-            x = block(x)
-        return x
 
     def layers(self, prefix: str, readers: list[Writer], width: int = 1) -> list[Layer]:
         """Each block is read by the next one, the last by `readers` through `width` columns a unit."""

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from torch.optim import SGD, Optimizer, RMSprop
 
+from nets.adam import FusedAdam
 from nets.adam_elements import ElementAdam
 from nets.trac import TRAC
 from nets.upgd import UPGD
@@ -88,8 +89,7 @@ class OptimConfig:
             case "adam" | "adamw" if self.adam_step == "elements":
                 return ElementAdam(groups, lr, eps, betas, self.optimizer == "adamw", self.clip_update)
             case "adam" | "adamw" as name:
-                kind = Adam if name == "adam" else AdamW
-                return kind(groups, lr=lr, eps=eps, betas=betas, fused=True)
+                return FusedAdam(groups, lr=lr, eps=eps, betas=betas, decoupled_weight_decay=name == "adamw")
             case "rmsprop":
                 return RMSprop(groups, lr=lr, eps=eps, alpha=betas[1], centered=True)
             case "sgd":

@@ -29,7 +29,7 @@ def favoured() -> bool:
 
 def suits(x: Tensor, weight: Tensor) -> bool:
     """Whether x: [B, in] has the rows and the layer the size to gain."""
-    if x.ndim != 2 or len(x) < ROWS or len(x) % IMAGES or len(x) * weight.numel() < LEAST:
+    if x.ndim != 2 or (rows := x.shape[0]) < ROWS or rows % IMAGES or rows * weight.numel() < LEAST:
         return False
     return x.device.type == "cpu" and x.dtype == torch.float32 and favoured()
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import vmap
-from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from torch.optim import SGD, Adam, Optimizer, RMSprop
 
 from nets.anatomy import record
 from nets.part import Part
@@ -31,7 +31,7 @@ from runs.rng import stream
 MARKS = (0, 10, 100, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)  # updates at which a learning curve is read
 LOOKS = 50  # updates between two looks at the accuracy
 NARROW = 50_000  # parameters up to which repeats are fitted together
-ELEMENTWISE = (Adam, AdamW, RMSprop, SGD)
+ELEMENTWISE = (Adam, RMSprop, SGD)  # AdamW is an Adam
 SGD_RATE, ADAM_RATE = 1e-2, 1e-3  # of plain SGD (ours), and of Adam where labels are fitted
 Record = dict[str, Any]  # {"const": b, "fit" | "held" | "accuracy": {update: number}} of one fit, as JSON
 Call = Callable[[Batch], Tensor]  # states -> [R, B, K], R networks at once
@@ -76,7 +76,7 @@ class Trial:
 
     def stacks(self, part: Part) -> bool:
         """Whether repeats are fitted together."""
-        alike = self.optimizer in ("sgd", "adam") or (self.optimizer == "agent" and type(part.opt) in ELEMENTWISE)
+        alike = self.optimizer in ("sgd", "adam") or (self.optimizer == "agent" and isinstance(part.opt, ELEMENTWISE))
         sizes = [p.numel() for p in part.net.parameters() if p.ndim <= 2]
         narrow = len(sizes) == len(list(part.net.parameters())) and sum(sizes) <= NARROW
         return alike and narrow and self.target != "next-task"
