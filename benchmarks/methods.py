@@ -21,7 +21,7 @@ AGENTS: dict[str, tuple[type[Learner], type[AgentConfig], list[str]]] = {
     "dqn": (DQN, DQNConfig, ["--env=Pong", "--warmup=200", "--capacity=2k"]),
     "sac": (SAC, SACConfig, ["--env=HalfCheetah", "--warmup=200", "--capacity=2k"]),
 }
-ROUNDS, UPDATES = 9, {"dqn": 3, "sac": 20}  # alternations, and updates in each
+ROUNDS, UPDATES = 9, {"dqn": 10, "sac": 20}  # alternations, and updates in each: whole cycles of what is kept for 10
 TYPICAL = {  # first fields that are numbers, at the value of their source
     "l2init": 1e-2,
     "wasserstein": 1e-3,

@@ -4,11 +4,11 @@ lambda (64 / width)^2 ||W W^T - s I||_F^2, W out x in (a convolution out x rest)
 the gain of the orthogonal draw, sqrt(2). W^T W where there are more rows than columns: W W^T = s I is out of reach
 there; the authors' layers are square but the first, whose W W^T they take. The output layer is left alone. With ReLU a
 network of such matrices represents less: the authors restore scale by a learned factor behind each linear layer
-(MetaWorld), here --parseval-diagonal, one a unit. W W^T W takes 2.6 times a Nature-DQN update, of which nearly all is
-one matrix of 512 x 3136; b blocks of rows take a b-th of that.
+(MetaWorld), here --parseval-diagonal, one a unit. W W^T W takes 1.6 times a Nature-DQN update, of which nearly all is
+one matrix of 512 x 3136; b blocks of rows take a b-th of that, and the slope is kept for a few updates.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from interventions.base import Intervention, Reach, State
-from interventions.penalty import known, scaled
+from interventions.penalty import known
 from nets.anatomy import Network, Writer
 from nets.part import Make
 from nets.subject import Loss, Subject
@@ -40,6 +40,8 @@ class Parseval(Intervention):
     """s: the squared length of a row (Chung et al. 2024: the squared gain of the orthogonal draw, 2; Plasticine: 1)"""
     parseval_blocks: int = 1
     """Runs of rows of each matrix, orthogonal only among themselves (Chung et al. 2024: neuron groups; 1 is all)"""
+    parseval_kept: int = 10
+    """Updates of a part for which the slope is kept; 1, anew at each, is Chung et al. 2024 (ours: docs/algorithms.md)"""
     parseval_diagonal: bool = False
     """A learned factor for each unit behind every hidden matrix, born at 1 (Chung et al. 2024, their MetaWorld runs)"""
 
@@ -48,6 +50,7 @@ class Parseval(Intervention):
             "parseval_weight": (0 <= self.parseval_weight < inf, "at least 0"),
             "parseval_scale": (0 < self.parseval_scale < inf, "above 0"),
             "parseval_blocks": (self.parseval_blocks > 0, "at least 1"),
+            "parseval_kept": (self.parseval_kept > 0, "at least 1"),
         }
         yield from broken(self, rules)
         matrices = [writer.matrices[0] for part in subject.parts.values() for writer in hidden(part.net)]
@@ -60,14 +63,26 @@ class Parseval(Intervention):
     def on_build(self, part: str, make: Make) -> Make:
         return lengthened(make) if self.parseval_diagonal else make
 
+    def init(self, subject: Subject) -> State:
+        """{part: {count, value, slopes: one of each hidden matrix}}; a part without any is not in it."""
+        parts = {name: part for name, part in subject.parts.items() if hidden(part.net)}
+        return {name: {"count": 0, "value": torch.zeros((), device=part.device)} for name, part in parts.items()}
+
     def on_loss(self, state: State, subject: Subject, loss: Loss, batch: Batch) -> Tensor:
-        matrices = [writer.matrices[0] for writer in hidden(subject.parts[loss.part].net)]
-        if not matrices:
+        if loss.part not in state:
             return loss.value
-        with torch.no_grad():
-            rows = [away(w, self.parseval_scale, self.parseval_blocks) for w in matrices]
-            value = self.parseval_weight * torch.stack([row[0] for row in rows]).sum()
-        return loss.value + known(value, scaled([row[1] for row in rows], self.parseval_weight), matrices)
+        mine, matrices = state[loss.part], [w.matrices[0] for w in hidden(subject.parts[loss.part].net)]
+        if mine["count"] % self.parseval_kept == 0:
+            with torch.no_grad():
+                rows = [away(w, self.parseval_scale, self.parseval_blocks) for w in matrices]
+            mine["value"], mine["slopes"] = torch.stack([row[0] for row in rows]).sum(), [row[1] for row in rows]
+        mine["count"] += 1
+        slopes, weight = mine["slopes"], self.parseval_weight
+        return loss.value + known(weight * mine["value"], lambda g: torch._foreach_mul(slopes, weight * g), matrices)
+
+    def after_reset(self, state: State, subject: Subject, redrawn: Mapping[str, Collection[str]]) -> None:
+        for mine in state.values():
+            mine["count"] = 0
 
 
 def hidden(net: Network) -> list[Writer]:

@@ -4,8 +4,8 @@ weights has moved from its initial one.
 The squared 2-Wasserstein distance of two samples of one size pairs them in order: sum_i (sort(w)_i - sort(w_0)_i)^2, so
 each weight is pulled to the initial value of its own rank. The sum is our default; the baseline of Chung et al. (2024,
 arXiv:2412.07224) divides each tensor's by its number of elements. Biases and gains are tensors like others, as there.
-Sorting 1.6M weights costs a multiple of Nature-DQN's update: ranks may be kept for a few updates, which makes the
-penalty an upper bound of the distance, as any pairing is.
+Sorting 1.6M weights takes longer than Nature-DQN's update: ranks are kept for a few updates, which makes the penalty an
+upper bound of the distance, as any pairing is.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -37,7 +37,7 @@ class Wasserstein(Intervention):
     """Coefficient; 0 is off (Chung et al. 2024 with the mean form: 1e-3)"""
     wasserstein_form: Literal["sum", "mean"] = "sum"
     """Of the squares in a tensor: sum (Lewandowski et al. 2023), mean over its elements (Chung et al. 2024)"""
-    wasserstein_ranks: int = 1
+    wasserstein_ranks: int = 10
     """Updates of a part for which the ranks are kept; 1 is the distance itself (ours: docs/algorithms.md)"""
     wasserstein_reset: Literal["move", "keep"] = "move"
     """After a reset the new weights are the initial ones of what was redrawn, or those stay (ours: as L2-init, 2023)"""

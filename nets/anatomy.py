@@ -153,8 +153,9 @@ class Tape:
 
 
 @contextmanager
-def record(net: Network) -> Iterator[Tape]:
-    """Within the block, the tape keeps the first pass that carries gradients, or the first of all where none does."""
+def record(net: Network, pre: bool = False) -> Iterator[Tape]:
+    """Within the block, the tape keeps the first pass that carries gradients, or the first of all where none does; pre:
+    what enters the activations too, whose memory a pass would give back at once."""
     tape, layers, outputs = Tape(), net.layers(), net.outputs()
 
     def fresh(kept: Tensor | None, x: Tensor) -> bool:
@@ -163,7 +164,9 @@ def record(net: Network) -> Iterator[Tape]:
     def act(name: str) -> object:
         def hook(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
             if fresh(tape.acts.get(name), out):
-                tape.acts[name], tape.pre[name] = out, args[0]
+                tape.acts[name] = out
+                if pre:
+                    tape.pre[name] = args[0]
 
         return hook
 

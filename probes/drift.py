@@ -38,7 +38,7 @@ class Drift(Probe):
         for name, part in subject.parts.items():
             if part.output is None or not part.net.outputs():
                 continue
-            with record(part.net) as tape:
+            with record(part.net, pre=True) as tape:
                 outputs = subject.run(name, states)
             units = {layer.name: layer.units for layer in part.net.layers()}
             now = seen(part.output, tape, outputs, units, 1.0 if sound(part) else torch.nan)

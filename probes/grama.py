@@ -53,7 +53,7 @@ def received(subject: Subject, batch: Batch) -> dict[str, tuple[dict[str, Tensor
     """{part: ({layer: g [U] behind the activation}, {layer: g in front})} of the first loss of each part."""
     found: dict[str, tuple[dict[str, Tensor], dict[str, Tensor]]] = {}
     with ExitStack() as stack:
-        tapes = {name: stack.enter_context(record(part.net)) for name, part in subject.parts.items()}
+        tapes = {name: stack.enter_context(record(part.net, pre=True)) for name, part in subject.parts.items()}
         for loss in subject.losses(batch):
             if loss.part not in found:
                 found[loss.part] = gradients(subject.parts[loss.part], loss.value, tapes[loss.part])

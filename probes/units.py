@@ -34,7 +34,7 @@ class Units(Probe):
     def measure(self, subject: Subject, batch: Batch, memory: Memory) -> dict[str, float]:
         kinds: dict[str, dict[str, Tensor]] = {}
         for prefix, name, part in parts_of(subject):
-            with record(part.net) as tape:
+            with record(part.net, pre=True) as tape:
                 subject.run(name, batch)
             fine = sound(part)
             for layer in part.net.layers():

@@ -56,6 +56,17 @@ def test_it_reads_the_features_of_the_updates_own_pass_and_reaches_below_the_hea
     assert not grads["head.value.weight"].any()
 
 
+@pytest.mark.parametrize(("flags", "states"), [((), 32), (("--featurerank-states=5",), 5)])
+def test_of_a_larger_minibatch_the_first_states_count(flags, states):
+    agent = grown("dqn", VECTORS, ON, "--batch-size=40", "--warmup=60", *flags)
+    batch = link(agent, "featurerank").subject.batch()
+    value = on_batch(agent, "featurerank", batch=batch)
+    with torch.no_grad():
+        phi = agent.parts["q"].net.features(batch.obs[:states])
+    torch.testing.assert_close(value.detach(), 0.01 * spread(phi[None])[0], rtol=1e-4, atol=1e-6)
+    assert len(batch.obs) == 40
+
+
 def test_both_critics_are_meant_and_the_actor_only_by_name():
     agent = grown("sac", "toy:reach", ON)
     grads = gradients(agent, on_batch(agent, "featurerank", "critic"), "critic")

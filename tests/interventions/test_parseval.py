@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from interventions.parseval import away, hidden
-from tests.interventions.penalised import born, gradients, grown, on_weights
+from tests.interventions.penalised import born, gradients, grown, on_weights, shift
 from tests.laws.members import taken
 
 IMAGES, VECTORS = "toy:catch", "toy:chain"
@@ -60,6 +60,28 @@ def test_an_orthogonal_network_of_the_default_gain_is_nearly_free():
     free, other = (born("sac", "toy:reach", ON, f"--init={init}") for init in ("orthogonal", "torch"))
     assert on_weights(free, "parseval", "critic") < 1e-6
     assert on_weights(other, "parseval", "critic") > 0.1
+
+
+@pytest.mark.parametrize("kept", [1, 2, 10])
+def test_value_and_slope_are_kept_for_as_many_updates(kept):
+    """10 by default."""
+    agent = born("dqn", IMAGES, ON, *([] if kept == 10 else [f"--parseval-kept={kept}"]))
+    first = on_weights(agent, "parseval")
+    shift(agent)
+    values = [on_weights(agent, "parseval") for _ in range(kept)]
+    assert [value == first for value in values] == [True] * (kept - 1) + [False]
+    exact = torch.stack([away(w.matrices[0], 2.0)[0] for w in hidden(agent.parts["q"].net)]).sum()
+    torch.testing.assert_close(values[-1], 0.01 * exact)
+    old, new = gradients(agent, first), gradients(agent, values[-1])
+    (writer,) = (w for name, w in agent.parts["q"].net.writers().items() if name.endswith("fc1.writer"))
+    torch.testing.assert_close(new["torso.fc1.writer.weight"], 0.01 * away(writer.matrices[0], 2.0)[1])
+    assert not torch.equal(new["torso.fc1.writer.weight"], old["torso.fc1.writer.weight"])
+
+
+def test_after_a_reset_the_slope_is_computed_anew():
+    agent = grown("dqn", VECTORS, ON, "--reset-every=3:updates", updates=3)
+    exact = torch.stack([away(w.matrices[0], 2.0)[0] for w in hidden(agent.parts["q"].net)]).sum()
+    torch.testing.assert_close(on_weights(agent, "parseval"), 0.01 * exact)
 
 
 @pytest.mark.parametrize("env", [IMAGES, VECTORS])

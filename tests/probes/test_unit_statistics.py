@@ -117,7 +117,7 @@ def test_a_large_common_mean_makes_no_duplicates():
 @pytest.mark.parametrize("activation", ["relu", "crelu", "tanh"])
 def test_the_tape_shows_what_enters_an_activation(activation):
     p, obs = part(hidden=(3,), activation=activation), torch.randn(4, 5)
-    with record(p.net) as tape:
+    with record(p.net, pre=True) as tape:
         p.net(obs)
     torch.testing.assert_close(tape.pre["torso.fc1"], p.net.torso.fc1.writer(obs))
     assert tape.cut().pre.keys() == tape.acts.keys()
