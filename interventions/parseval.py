@@ -41,7 +41,7 @@ class Parseval(Intervention):
     parseval_blocks: int = 1
     """Runs of rows of each matrix, orthogonal only among themselves (Chung et al. 2024: neuron groups; 1 is all)"""
     parseval_kept: int = 10
-    """Updates of a part for which the slope is kept; 1, anew at each, is Chung et al. 2024 (ours: docs/algorithms.md)"""
+    """Updates of a part for which the slope is kept; 1 is Chung et al. 2024 (ours: docs/algorithms.md)"""
     parseval_diagonal: bool = False
     """A learned factor for each unit behind every hidden matrix, born at 1 (Chung et al. 2024, their MetaWorld runs)"""
 
