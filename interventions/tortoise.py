@@ -3,9 +3,9 @@
 The hare is what is trained; the tortoise <- mu tortoise + (1 - mu) hare after every update. Values are copied at a
 sync; in the authors' supervised code the two then share their storage, and the tortoise makes the next step with the
 hare. Buffers are the hare's at every moment, as they are for a slow network: none here holds running statistics of
-activations. The slow network of an agent follows at its own pace; --target-tau 0.001 --target-every 1:updates makes it
-the tortoise of mu .999. The paper acts and evaluates with the tortoise; here the hare acts, so that scores between two
-syncs are the hare's. Published values are supervised: mu .999, a sync every 10 epochs; for RL no code is public.
+activations. The paper acts and evaluates with the tortoise; here the hare acts, unless the agent acts by a slow network
+that is the tortoise: of DQN and its kin --target-tau 0.001 --target-every 1:updates --act-by target is that of mu .999.
+Published values are supervised: mu .999, a sync every 10 epochs; for RL no code is public.
 """
 
 from collections.abc import Collection, Iterator, Mapping

@@ -106,3 +106,14 @@ def test_a_temperature_has_no_tortoise():
 def test_a_mu_above_1_is_refused():
     (sentence,) = Tortoise(tortoise_mu=1.5).refuse(agent(VECTORS, updates=1).view(None))
     assert sentence == "tortoise_mu is 1.5, but must be from 0 to 1"
+
+
+def test_a_slow_network_that_acts_can_be_the_tortoise():
+    """The flags that the docstring names."""
+    flags = ("--target-tau=0.001", "--target-every=1:updates", "--act-by=target", "--tortoise-every=4:updates")
+    world, acting = taken("dqn", VECTORS, *flags)
+    learn(acting, world, 7)
+    part, slow = acting.parts["q"], acting.chain.links[0].state["q"]
+    for name, p in part.target.named_parameters():
+        torch.testing.assert_close(p, slow[name], rtol=0, atol=1e-7)
+        assert not torch.equal(p, dict(part.net.named_parameters())[name])
