@@ -40,6 +40,21 @@ def test_the_student_comes_nearer_to_the_teachers_policy_than_without(name):
     assert gaps[1] < 0.5 * gaps[0], gaps
 
 
+@pytest.mark.parametrize("policy", ["ddpg", "sac"])
+def test_both_policies_of_drq_can_be_taught(policy):
+    flags, gaps = (f"--policy={policy}", "--lr=3e-3"), []
+    lesson = past("drq", "toy:look", *flags)
+    for weight in (0.0, 30.0):
+        teaching = (f"--kickstart-from={lesson}", f"--kickstart-weight={weight}", "--seed=5")
+        world, learner = taken("drq", "toy:look", *flags, *teaching)
+        learn(learner, world, 100)
+        subject = learner.view(stream(3, "gap"))
+        with torch.no_grad():
+            weights = subject.teacher(str(lesson)).weights
+            gaps.append(policy_gap(subject, "actor", subject.batch(64), weights, 1.0).item())
+    assert gaps[1] < 0.7 * gaps[0], gaps
+
+
 @pytest.mark.parametrize("name", ENVS)
 def test_after_the_last_step_of_the_anneal_training_is_plain_bit_for_bit(name):
     world, learner = kickstarted(name, "--kickstart-until=50")

@@ -13,12 +13,12 @@ from interventions.qdagger import QDagger
 from runs.rng import stream
 from tests.laws.members import AGENTS, learn, parsed, past, same, small, taken
 
-ENVS = {"dqn": "CartPole-v1", "sac": "toy:reach"}
+ENVS = {"dqn": "CartPole-v1", "sac": "toy:reach", "drq": "toy:look"}
 
 
-def teacher_of(name, score=20.0):
+def teacher_of(name, score=20.0, *flags):
     """A run whose last evaluation was this good."""
-    run = Path(shutil.copytree(past(name, ENVS[name]), Path(mkdtemp(prefix="past-")) / "run"))
+    run = Path(shutil.copytree(past(name, ENVS[name], *flags), Path(mkdtemp(prefix="past-")) / "run"))
     with (run / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"step": 60, "return/eval": score}) + "\n")
     return run
@@ -105,8 +105,10 @@ def test_the_loss_is_3_lambda_kl_at_a_temperature_of_a_tenth():
     torch.testing.assert_close(added, expected, rtol=1e-3, atol=1e-6)
 
 
-def test_only_the_actor_of_sac_imitates():
-    world, learner = dagger("sac")
+@pytest.mark.parametrize(("name", "flags"), [("sac", []), ("drq", []), ("drq", ["--policy=sac"])])
+def test_only_an_actor_imitates(name, flags):
+    lesson = teacher_of(name, 20.0, *flags)
+    world, learner = taken(name, ENVS[name], "--seed=5", f"--qdagger-from={lesson}", "--qdagger-updates=3", *flags)
     learn(learner, world, 3)
     link = method(learner)
     batch = learner.view(stream(0, "test")).batch(16)

@@ -100,10 +100,10 @@ def choices(kind: Any) -> dict[str, list[Any]]:
 
 
 @cache
-def past(name: str, env: str) -> Path:
+def past(name: str, env: str, *flags: str) -> Path:
     """The directory of a short run of an agent that another may take as its teacher."""
     out = Path(mkdtemp(prefix="past-")) / "run"
-    trained(name, out, env, 60, "--eval-every=50", "--eval-episodes=1")
+    trained(name, out, env, 60, "--eval-every=50", "--eval-episodes=1", *flags)
     return out
 
 

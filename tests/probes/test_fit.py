@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from agents.trainability import Trainability
 from nets.optim import OptimConfig
 from probes.fit import ADAM_RATE, MARKS, Trial, interval, score
 from probes.targets import Pool, entropy, pool, sine, spread, weights_of
@@ -219,3 +220,16 @@ def test_a_network_full_of_nan_has_no_score():
         p.data.fill_(math.nan)
     assert math.isnan(score(trial(updates=3).run(seen, states(seen), [0])[0]))
     assert isinstance(states(seen), Pool)
+
+
+@pytest.mark.slow
+def test_the_budget_of_labels_is_enough_for_a_fresh_nature_network():
+    """docs/algorithms.md: above .99 of 2,000 random images, in the 3,000 updates of 128 that are standard."""
+    _, made = taken("dqn", "Pong")
+    seen, rng = made.view(stream(0, "probe")), torch.Generator().manual_seed(0)
+    images = torch.randint(256, (2_000, *made.spec.observation.shape), dtype=torch.uint8, generator=rng)
+    random = labelled(images, torch.zeros(len(images), dtype=torch.int64))
+    updates, batch, _ = Trainability(()).budget_of("labels")
+    probe = Trial("q", "labels", updates, batch, optimizer="adam", head="fresh")
+    (record,) = probe.run(seen, Pool(random, random.pick(slice(0))), [0], draw=0)
+    assert record["accuracy"][str(updates)] > 0.99
