@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import astuple, dataclass, replace
@@ -136,6 +137,19 @@ def quiet() -> None:
     torch.set_flush_denormal(True)
 
 
+def worker() -> None:
+    """A process of its own, which ends with the one that asked for it, however that ended."""
+    quiet()
+    threading.Thread(target=orphaned, daemon=True).start()
+
+
+def orphaned() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 def fitted(wanted: Sequence[tuple[Fit, int]], processes: int) -> dict[Path, Done]:
     """wanted: (fit, repeats). Everything that is not done yet, in so many processes at once."""
     done = {run: Done(run) for run in dict.fromkeys(fit.run for fit, _ in wanted)}
@@ -161,7 +175,7 @@ def results(todo: Sequence[Job], processes: int) -> Iterator[tuple[Job, list[Rec
             torch.set_flush_denormal(False)
         return
     context = multiprocessing.get_context("spawn")  # a fork of threads may hang
-    with ProcessPoolExecutor(min(processes, len(todo)), context, quiet) as executor:
+    with ProcessPoolExecutor(min(processes, len(todo)), context, worker) as executor:
         futures: dict[Future[list[Record]], Job] = {executor.submit(work, job): job for job in todo}
         try:
             for future in as_completed(futures):

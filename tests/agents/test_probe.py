@@ -1,7 +1,12 @@
 """python -m agents.probe: fits of snapshots, done once, continued, and told in a word; other probes; the page."""
 
 import json
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,6 +124,36 @@ def test_an_interrupted_probe_continues_to_the_same_numbers(dqn, called, monkeyp
     monkeypatch.setattr(fits, "work", lambda job: seen.append(job) or work(job))
     assert measure(flags(dqn))[dqn] == straight
     assert len(seen) == 3
+
+
+def children(pid):
+    """Processes that fit for another, by number, read off /proc."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ends while we look
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == pid and "spawn_main" in (path / "cmdline").read_text():
+                found.add(int(path.name))
+    return found
+
+
+def wait_for(what):
+    deadline = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_processes_end_with_the_one_that_asked_for_them(dqn):
+    """However it ended."""
+    line = ["trainability", str(dqn), "--updates=1M", "--batch=16", "--pool=32", "--jobs=2"]
+    parent = subprocess.Popen([sys.executable, "-m", "agents.probe", *line], stderr=subprocess.DEVNULL)
+    wait_for(lambda: len(children(parent.pid)) == 2)
+    workers = children(parent.pid)
+    time.sleep(2)  # fitting
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
 
 
 def test_processes_find_the_same_numbers(dqn):
