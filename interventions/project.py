@@ -6,7 +6,7 @@ with growing weights. The paper drops biases that a norm makes redundant; ours a
 function as it is. Output layers, which are not scale-invariant, are never projected, nor are the writers of a residual
 stream under `required`. Gains and offsets of a norm are left alone, or jointly projected, which changes the function.
 The optimizer is kept; the slow network is projected, too, so that both stay on the sphere. Every update and every 1,000
-Rainbow steps did nearly the same in the paper. Its learning-rate schedules are not part of this method.
+Rainbow steps did nearly the same in the paper. Its learning-rate schedules are --lrschedule-updates.
 
 --project-norms any is another method, projection to the initial norm of layers without a norm (weight-norm projection):
 it changes the function.
