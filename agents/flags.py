@@ -153,6 +153,9 @@ def arguments(values: Mapping[str, Any]) -> list[str]:
 def understand(agent: str, kind: Any, args: Sequence[str], default: Any, source: str) -> Any:
     """tyro over `default`; what it prints of an error becomes one line that begins with the source."""
     said = io.StringIO()
+    marks = [tyro.conf.OmitArgPrefixes]
+    if not {"-h", "--help"} & set(args):
+        marks.append(tyro.conf.HelptextFromCommentsOff)  # reading the help off the sources takes half of the time
     try:
         with contextlib.redirect_stderr(said):
             return tyro.cli(
@@ -161,7 +164,7 @@ def understand(agent: str, kind: Any, args: Sequence[str], default: Any, source:
                 description=f"Train {agent} with any interventions. Periods: 100k (agent steps), 1k:updates, never.",
                 args=list(args),
                 default=default,
-                config=(tyro.conf.OmitArgPrefixes,),
+                config=tuple(marks),
             )
     except SystemExit as stop:
         if stop.code in (0, None):
