@@ -1,7 +1,7 @@
 """Every member the laws hold for, found by walking the packages: a new file is under the laws without an edit."""
 
 import random
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from importlib import import_module
 from itertools import product
@@ -170,10 +170,23 @@ def parsed(name: str, *flags: str) -> Settings:
     return parse(name, AGENTS[name][1], flags)
 
 
+def dressed(name: str, *flags: str) -> Settings:
+    """As `parsed`, but Literal flags of the network are set on what was read: reading takes longer than the updates."""
+    table, net, rest = choices(net_config(name)), {}, []
+    for flag in flags:
+        key, _, value = flag.removeprefix("--").partition("=")
+        if value in table.get(key.replace("-", "_"), []):
+            net[key.replace("-", "_")] = value
+        else:
+            rest.append(flag)
+    settings = parsed(name, *rest)
+    return replace(settings, config=replace(settings.config, net=replace(settings.config.net, **net)))
+
+
 def taken(name: str, env: str, *flags: str) -> tuple[World, Learner] | None:
     """(world, agent) of a small command line; None if it is refused with a sentence."""
     kind, _ = AGENTS[name]
-    settings = parsed(name, f"--env={env}", "--preset=none", *small(name), *flags)
+    settings = dressed(name, f"--env={env}", "--preset=none", *small(name), *flags)
     try:
         if wrong := problems(settings):
             raise ValueError(wrong)

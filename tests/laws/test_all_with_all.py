@@ -15,12 +15,15 @@ from tests.laws.members import (
     case,
     choices,
     combinations,
+    dressed,
     home,
     homes,
     learn,
     net_config,
     nets,
+    parsed,
     same,
+    small,
     switched_on,
     taken,
     trained,
@@ -66,6 +69,12 @@ def test_every_method_runs_on_every_network(name, method):
     env = home(name)
     for net in nets(name):
         assert recorded(method, runs(name, env, *net, *switched_on(method, name, env))), net
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_a_network_that_is_set_is_the_one_that_is_read(name):
+    for flags in combinations(name)[:3]:
+        assert dressed(name, *small(name), *flags).config == parsed(name, *small(name), *flags).config
 
 
 @pytest.mark.slow
