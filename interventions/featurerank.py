@@ -63,7 +63,9 @@ def spread(phi: Tensor) -> tuple[Tensor, Tensor]:
     """
     wide = phi.shape[1] < phi.shape[2]
     gram = phi @ phi.mT if wide else phi.mT @ phi
-    values, vectors = torch.linalg.eigh(gram)  # ascending
+    values, vectors = torch.linalg.eigh(
+        gram.nan_to_num()
+    )  # ascending; of NaN it would raise before the loss is checked
     ends = vectors[:, :, [-1, 0]]  # [K, side, 2]
     sign = torch.tensor([2.0, -2.0], device=phi.device)
     slope = (ends * sign) @ (ends.mT @ phi) if wide else (phi @ ends * sign) @ ends.mT

@@ -21,6 +21,7 @@ from nets.part import Make
 from nets.subject import Subject
 from runs.units import broken
 
+LEAST = 1e-12  # sigma of which the logarithm is reported
 START = 20  # power iterations where u and v know nothing of the matrix
 
 
@@ -42,15 +43,19 @@ class Spectral(nn.Module):
         return self.u @ (weight.flatten(1) @ self.v)
 
     def forward(self, weight: Tensor) -> Tensor:
-        return weight * (self.scale / self.sigma(weight))
+        """A matrix of zeros, which has no direction, is shown as it is."""
+        sigma = self.sigma(weight)
+        return weight * (self.scale / torch.where(sigma == 0, self.scale, sigma))
 
     @torch.no_grad()
     def turn(self, weight: Tensor, times: int = 1) -> None:
-        """Power iterations: u and v toward the first singular vectors."""
+        """Power iterations: u and v toward the first singular vectors; they stay where a matrix of zeros has none."""
         matrix = weight.flatten(1)
         for _ in range(times):
-            self.v.copy_(F.normalize(self.u @ matrix, dim=0))
-            self.u.copy_(F.normalize(matrix @ self.v, dim=0))
+            v = self.u @ matrix
+            self.v.copy_(torch.where(v.any(), F.normalize(v, dim=0), self.v))
+            u = matrix @ self.v
+            self.u.copy_(torch.where(u.any(), F.normalize(u, dim=0), self.u))
 
 
 @dataclass(frozen=True)
@@ -125,4 +130,4 @@ class SpecNorm(Intervention):
 
 def size(lenses: list[tuple[Spectral, Tensor]]) -> Tensor:
     """Mean log sigma, []."""
-    return torch.stack([lens.sigma(weight) for lens, weight in lenses]).log().mean()
+    return torch.stack([lens.sigma(weight) for lens, weight in lenses]).clamp(min=LEAST).log().mean()

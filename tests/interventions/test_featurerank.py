@@ -34,6 +34,10 @@ def test_features_that_are_0_cost_nothing():
     assert not slope.any()
 
 
+def test_features_that_are_not_finite_are_left_to_the_check_of_the_loss():
+    spread(torch.full((1, 4, 8), torch.nan))
+
+
 @pytest.mark.parametrize("shape", [(2, 4, 9), (2, 9, 4)])
 def test_the_gradient_is_that_of_the_singular_values(shape):
     phi = torch.randn(shape, generator=torch.Generator().manual_seed(0)).requires_grad_()

@@ -42,6 +42,20 @@ def test_a_diagonal_matrix_by_hand():
     torch.testing.assert_close(lens(weight), torch.diag(torch.tensor([2.0, 0.5])))
 
 
+def test_a_matrix_of_zeros_is_shown_as_it_is_and_found_again_when_it_grows():
+    weight = torch.zeros(3, 2, requires_grad=True)
+    lens = Spectral(torch.eye(3, 2), 0.5)
+    lens.turn(weight)
+    assert not lens(weight).any()
+    (slope,) = torch.autograd.grad(lens(weight).sum(), weight)
+    assert torch.isfinite(slope).all()
+    grown = torch.diag(torch.tensor([4.0, 1.0]))
+    lens = Spectral(grown, 0.5)
+    lens.turn(torch.zeros(2, 2))
+    lens.turn(grown, 20)
+    torch.testing.assert_close(lens(grown), grown / 8)
+
+
 def test_gradients_pass_through_sigma_too():
     weight = torch.diag(torch.tensor([4.0, 1.0])).requires_grad_()
     lens = Spectral(weight, 1.0)
