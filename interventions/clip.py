@@ -43,7 +43,7 @@ class Clip(Intervention):
     def clipped(self, net: Network) -> dict[str, list[Tensor]]:
         """{path of a writer: its parameters}."""
         spared = set() if self.clip_last else set(net.reading(net.outputs()))
-        rows = {path: list[Tensor](w.parameters()) for path, w in net.writers().items() if w not in spared}
+        rows = {path: w.own() for path, w in net.writers().items() if w not in spared}
         return {path: ps for path, ps in rows.items() if all(p.requires_grad for p in ps)}
 
     @torch.no_grad()

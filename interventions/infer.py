@@ -3,7 +3,8 @@
 alpha sum_i E_s (g_i(s; theta) - beta g_i(s; theta_0))^2 over k heads, which are trained with the network, by its own
 optimizer. theta_0 is the whole network at birth, heads included; its branch is a second forward pass on the minibatch,
 without gradients. The sum over heads with alpha .1 and beta 100 is the paper's; timoklein/infer has .05 of the mean and
-beta 175. Each member of an ensemble has heads of its own. The slow copy bears heads that nobody reads.
+beta 175. Each member of an ensemble has heads of its own. The slow copy bears heads that nobody reads. Noisy layers are
+without noise in both branches, which takes a third pass.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -16,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from interventions.base import Intervention, Reach, State
-from interventions.penalty import featured, featureless, settle
+from interventions.penalty import featured, featureless, renew
 from nets.anatomy import Network, Writer, record
 from nets.layers import Linear
+from nets.noisy import noisy_layers
 from nets.part import Make, Weights
 from nets.subject import Loss, Subject
 from replay.batch import Batch
@@ -67,29 +69,35 @@ class InFeR(Intervention):
         return built
 
     def init(self, subject: Subject) -> State:
-        """{part: theta_0}."""
+        """{part: theta_0, buffers too}."""
         chosen = {n: p for n, p in subject.parts.items() if featured(n, p.net, self.infer_parts)}
-        return {name: part.weights() for name, part in chosen.items()}
+        return {name: part.weights(buffers=True) for name, part in chosen.items()}
 
     def on_loss(self, state: State, subject: Subject, loss: Loss, batch: Batch) -> Tensor:
         if loss.part not in state:
             return loss.value
         part = subject.parts[loss.part]
-        first = settle(part, state[loss.part])
+        first = state[loss.part]
         with torch.no_grad(), record(part.net) as tape:
             subject.run(loss.part, batch, first)
             goal = self.infer_beta * answers(tape.features, first)
         live = dict(part.net.named_parameters())
-        away = answers(subject.tape(loss.part).features, live) - goal  # [K, B, k]
+        away = answers(self.features(subject, loss.part, batch), live) - goal  # [K, B, k]
         over = away.square().sum(2) if self.infer_form == "sum" else away.square().mean(2)
         return loss.value + self.infer_weight * over.mean(1).sum()
 
-    @torch.no_grad()
+    def features(self, subject: Subject, part: str, batch: Batch) -> Tensor:
+        """Of the update's own pass, [K, B, D]; without the noise of noisy layers, if there are any, by another one."""
+        net = subject.parts[part].net
+        if not noisy_layers(net):
+            return subject.tape(part).features
+        with record(net) as tape:
+            subject.run(part, batch)
+        return tape.features
+
     def after_reset(self, state: State, subject: Subject, redrawn: Mapping[str, Collection[str]]) -> None:
         for part in state if self.infer_reset == "move" else ():
-            live = dict(subject.parts[part].net.named_parameters())
-            for name in redrawn.get(part, ()):
-                state[part][name].copy_(live[name])
+            renew(state[part], subject.parts[part].net, redrawn.get(part, ()))
 
 
 def answers(features: Tensor, weights: Weights) -> Tensor:

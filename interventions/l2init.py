@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from interventions.base import Intervention, Reach, State
-from interventions.penalty import known, scaled, square
+from interventions.penalty import known, renew, scaled, square
 from nets.subject import Loss, Subject
 from replay.batch import Batch
 from runs.units import broken
@@ -58,9 +58,6 @@ class L2Init(Intervention):
             value = weight * square(away)
         return loss.value + known(value, scaled(away, 2 * weight), live)
 
-    @torch.no_grad()
     def after_reset(self, state: State, subject: Subject, redrawn: Mapping[str, Collection[str]]) -> None:
         for part in state if self.l2init_reset == "move" else ():
-            live = dict(subject.parts[part].net.named_parameters())
-            for name in state[part].keys() & set(redrawn.get(part, ())):
-                state[part][name].copy_(live[name])
+            renew(state[part], subject.parts[part].net, redrawn.get(part, ()))

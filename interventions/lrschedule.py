@@ -38,7 +38,7 @@ class LRSchedule(Intervention):
     lrschedule_end: float = 0.0016
     """The last rate over the peak, which --lr is (Lyle et al. 2024: 1e-6 of 6.25e-4)"""
     lrschedule_warmup: Count = 0
-    """W: updates that climb to the peak first (Lyle et al. 2024: 1,000 in a sequence of games)"""
+    """W: updates that climb to the peak first (Lyle et al. 2024: 1,000 in a sequence of games, from 1e-8 on)"""
     lrschedule_restart: Literal["tasks", "resets", "never"] = "tasks"
     """What begins it anew: a change of tasks (Lyle et al. 2024) or a reset (ours); never: it stays at its end"""
 

@@ -30,7 +30,7 @@ WIDTH = 64  # of the network for which the authors chose lambda
 class Parseval(Intervention):
     """Parseval regularisation: hidden matrices near an orthogonal one (Chung et al. 2024)"""
 
-    reach = Reach.WEIGHT
+    reach = Reach.NETWORK  # its factors belong to the network from birth, before others copy or freeze a piece of it
     touches = "gradients"
     fires = "every update"
 
@@ -86,9 +86,9 @@ class Parseval(Intervention):
 
 
 def hidden(net: Network) -> list[Writer]:
-    """Every writer but those of the output and what is attached beside them."""
+    """Every writer that is trained but those of the output and what is attached beside them."""
     last = set(net.reading(net.outputs()))
-    return [writer for writer in net.writers().values() if writer not in last]
+    return [writer for writer in net.writers().values() if writer not in last and writer.weight.requires_grad]
 
 
 def away(w: Tensor, s: float, blocks: int = 1) -> tuple[Tensor, Tensor]:

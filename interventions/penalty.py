@@ -1,16 +1,17 @@
 """What the penalties have in common (Kumar et al. 2023, arXiv:2308.11958, and others): a gradient that is written down
 instead of derived, the parts that have features, and weights that are kept."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from nets.anatomy import Network
-from nets.part import Part
 from nets.subject import Subject
 
+LEAST = 1e-12  # norm that is divided by
+WARM = 20  # power iterations for a matrix that is new; torch's own spectral_norm takes 15
 Slopes = Callable[[Tensor], Sequence[Tensor]]
 
 
@@ -50,6 +51,17 @@ def square(tensors: list[Tensor]) -> Tensor:
     return torch.stack(torch._foreach_norm(tensors)).square().sum()
 
 
+def iterate(w: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """One power iteration; u: [out], in place unless the matrix is all zeros -> sigma [] and v [rest]."""
+    flat = w.detach().flatten(1)
+    v = flat.T @ u
+    v = v / v.norm().clamp_min(LEAST)
+    image = flat @ v
+    sigma = image.norm()
+    u.copy_(torch.where(sigma > 0, image / sigma.clamp_min(LEAST), u))
+    return sigma, v
+
+
 def featured(name: str, net: Network, parts: str) -> bool:
     """Whether a part's features are meant: one of the comma-separated parts; for "" all that have features and are no
     policy, as the sources have none."""
@@ -64,10 +76,15 @@ def featureless(subject: Subject, flag: str, parts: str) -> Iterator[str]:
 
 
 @torch.no_grad()
-def settle(part: Part, kept: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The kept weights in the memory order of the live ones: a checkpoint brings them back contiguous, and convolutions
-    round by their order."""
-    for name, p in part.net.named_parameters():
-        if kept[name].stride() != p.stride():
-            kept[name] = torch.empty_like(p).copy_(kept[name])
-    return kept
+def renew(kept: Mapping[str, Tensor], net: Network, redrawn: Collection[str]) -> None:
+    """Of what was drawn anew the kept weights become those of the net, with the buffers of its modules."""
+    live, parameters = net.state_dict(), dict(net.named_parameters())
+
+    def near(buffer: str) -> bool:
+        """Whether something that was drawn anew is in the module that its lens belongs to."""
+        home = ".".join(buffer.split(".")[:-2])
+        return any(name.startswith(home) for name in redrawn)
+
+    for name, x in kept.items():
+        if name in redrawn if name in parameters else near(name):
+            x.copy_(live[name])

@@ -4,7 +4,7 @@ A regressed output is sigma n + mu. The error is taken on the scale of n, (goal 
 and sigma follow mean and deviation of the goals, and w <- w sigma / sigma', b <- (sigma b + mu - mu') / sigma' leave
 every output as it was, of the slow network too. Of a dueling head the value bears sigma and mu, the advantages sigma
 alone; an ensemble shares one scale. The variance is followed itself: the same number as nu - mu^2, without the
-cancellation. Whoever keeps old weights (a penalty's theta_0, a teacher's) has them read with today's statistics.
+cancellation. Whoever runs an earlier network keeps its scale with it; a penalty on the weights compares those of n.
 """
 
 from collections.abc import Iterator

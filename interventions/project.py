@@ -20,12 +20,11 @@ import torch
 from torch import Tensor
 
 from interventions.base import Intervention, Reach, Report, State
+from interventions.penalty import LEAST
 from nets.anatomy import Network
 from nets.part import Part
 from nets.subject import Subject
 from runs.units import Count, broken
-
-LEAST = 1e-12  # norm that is divided by
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Project(Intervention):
         """Parameters that share a factor: each writer's, its matrix first; and, if asked, each norm's."""
         writers, joint = net.writers(), self.project_gains == "joint"
         gains = [list[Tensor](layer.norm.parameters()) for layer in net.layers() if joint and layer.norm is not None]
-        return [list[Tensor](writers[path].parameters()) for path in paths], gains
+        return [writers[path].own() for path in paths], gains
 
     @torch.no_grad()
     def after_update(self, state: State, subject: Subject) -> Report:

@@ -2,7 +2,7 @@
 
 A layer computes with scale W / sigma, sigma = u^T W v its largest singular value; gradients pass through W in both
 places, u and v are constants. A kernel counts as the matrix [out, in * k * k]. One power iteration after each update
-keeps u and v current, START of them at birth and where a network was drawn anew; a forward pass writes nothing, so
+keeps u and v current, 20 of them at birth and where a network was drawn anew; a forward pass writes nothing, so
 probes and evaluation see the same layer. The slow network takes u and v over with its weights. By default it is the
 last hidden layer, as in Gogianu et al. (their index -2); others name theirs: the first linear one in Lyle et al. 2023.
 """
@@ -16,16 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from interventions.base import Intervention, Reach, Report, State
+from interventions.penalty import LEAST, WARM, iterate
 from nets.anatomy import Layer, Network, member
 from nets.part import Make
 from nets.subject import Subject
 from runs.units import broken
 
-LEAST = 1e-12  # sigma of which the logarithm is reported
-START = 20  # power iterations where u and v know nothing of the matrix
 
-
-class Spectral(nn.Module):
+class Lens(nn.Module):
     """W -> scale W / sigma(W)."""
 
     u: Tensor  # [out]
@@ -37,7 +35,7 @@ class Spectral(nn.Module):
         rows, columns = weight.flatten(1).shape
         self.register_buffer("u", F.normalize(torch.randn(rows), dim=0))
         self.register_buffer("v", F.normalize(torch.randn(columns), dim=0))
-        self.turn(weight, START)
+        self.turn(weight, WARM)
 
     def sigma(self, weight: Tensor) -> Tensor:
         return self.u @ (weight.flatten(1) @ self.v)
@@ -50,12 +48,9 @@ class Spectral(nn.Module):
     @torch.no_grad()
     def turn(self, weight: Tensor, times: int = 1) -> None:
         """Power iterations: u and v toward the first singular vectors; they stay where a matrix of zeros has none."""
-        matrix = weight.flatten(1)
         for _ in range(times):
-            v = self.u @ matrix
-            self.v.copy_(torch.where(v.any(), F.normalize(v, dim=0), self.v))
-            u = matrix @ self.v
-            self.u.copy_(torch.where(u.any(), F.normalize(u, dim=0), self.u))
+            sigma, v = iterate(weight, self.u)
+            self.v.copy_(torch.where(sigma > 0, v, self.v))
 
 
 @dataclass(frozen=True)
@@ -91,15 +86,15 @@ class SpecNorm(Intervention):
         def normalised() -> Network:
             net = make()
             for layer in self.chosen(part, net):
-                layer.writer.weight_lens = Spectral(layer.writer.weight, self.specnorm_scale)
+                layer.writer.weight_lens = Lens(layer.writer.weight, self.specnorm_scale)
             return net
 
         return normalised
 
-    def lenses(self, part: str, net: Network) -> list[tuple[Spectral, Tensor]]:
+    def lenses(self, part: str, net: Network) -> list[tuple[Lens, Tensor]]:
         """Each lens with the matrix that it shows."""
         rows = [(layer.writer.weight_lens, layer.writer.weight) for layer in self.chosen(part, net)]
-        return [(lens, weight) for lens, weight in rows if isinstance(lens, Spectral)]
+        return [(lens, weight) for lens, weight in rows if isinstance(lens, Lens)]
 
     @torch.no_grad()
     def init(self, subject: Subject) -> State:
@@ -125,9 +120,9 @@ class SpecNorm(Intervention):
         for name in state:
             for net in (subject.parts[name].net, subject.parts[name].target):
                 for lens, weight in self.lenses(name, net) if net is not None else ():
-                    lens.turn(weight, START)
+                    lens.turn(weight, WARM)
 
 
-def size(lenses: list[tuple[Spectral, Tensor]]) -> Tensor:
+def size(lenses: list[tuple[Lens, Tensor]]) -> Tensor:
     """Mean log sigma, []."""
     return torch.stack([lens.sigma(weight) for lens, weight in lenses]).clamp(min=LEAST).log().mean()

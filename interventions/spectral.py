@@ -3,7 +3,8 @@
 (sigma^k - 1)^2 for every matrix, the output layer's too; a convolution is out x rest. One power iteration an update
 follows sigma, from a vector u that is kept; v is W^T u, and gradients pass neither. A bias b is the matrix of one
 column whose norm should be 0: ||b||^2k; the survey has ||b||^k. A gain of a norm would be pulled to 0 by that rule, as
-in a re-implementation; ours is pulled to 1 by its largest entry.
+in a re-implementation; ours is pulled to 1 by its largest entry, and so are the factors of --parseval-diagonal. Scales
+of a noisy layer are left alone.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -16,13 +17,12 @@ import torch
 from torch import Tensor
 
 from interventions.base import Intervention, Reach, State
-from interventions.penalty import known
+from interventions.penalty import LEAST, WARM, iterate, known
 from nets.anatomy import Network
 from nets.subject import Loss, Subject
 from replay.batch import Batch
 from runs.units import broken
 
-WARM = 20  # iterations for a matrix that is new; torch's own spectral_norm takes 15
 Slope = Callable[[Tensor], Tensor]
 Term = tuple[Tensor, Tensor, Slope]  # a parameter, its share of the penalty [], g -> g times its gradient
 
@@ -42,7 +42,7 @@ class Spectral(Intervention):
     spectral_bias: Literal["2k", "k", "off"] = "2k"
     """Exponent of ||b||: 2k follows from the rule for matrices, k is the survey's form (ours: docs/algorithms.md)"""
     spectral_gains: Literal["one", "off"] = "one"
-    """Gains g of norms: (max|g|^k - 1)^2, or left alone (ours: docs/algorithms.md)"""
+    """Gains g of norms and of units: (max|g|^k - 1)^2, or left alone (ours: docs/algorithms.md)"""
 
     def refuse(self, subject: Subject) -> Iterator[str]:
         rules = {
@@ -71,35 +71,28 @@ class Spectral(Intervention):
         return loss.value + known(value, slopes, [term[0] for term in terms])
 
     def terms(self, net: Network, vectors: dict[str, Tensor]) -> Iterator[Term]:
+        gains: list[Tensor] = []
         for name, writer in net.writers().items():
             yield largest(writer.matrices[0], vectors[name], self.spectral_k)
-            yield from self.biases(p for p in writer.parameters() if p.dim() == 1)
+            yield from self.biases(dict(writer.named_parameters(recurse=False)).get("bias"))
+            gains += [] if writer.output_lens is None else writer.output_lens.parameters()
         for norm in net.norms().values():
-            yield from self.biases(p for name, p in norm.named_parameters() if name == "bias")
-            if self.spectral_gains == "one" and isinstance(norm.weight, Tensor):
-                yield gain(norm.weight, self.spectral_k)
+            rows = dict(norm.named_parameters())
+            yield from self.biases(rows.get("bias"))
+            gains += [rows["weight"]] if "weight" in rows else []
+        for g in gains if self.spectral_gains == "one" else ():
+            yield gain(g, self.spectral_k)
 
-    def biases(self, vectors: Iterator[Tensor]) -> Iterator[Term]:
+    def biases(self, b: Tensor | None) -> Iterator[Term]:
         power = {"2k": 2 * self.spectral_k, "k": self.spectral_k, "off": 0}[self.spectral_bias]
-        for b in vectors if power else ():
-            size = b.norm().clamp_min(1e-12)
+        if b is not None and power:
+            size = b.norm().clamp_min(LEAST)
             yield b, size**power, partial(torch.mul, power * size ** (power - 2) * b)
 
     def after_reset(self, state: State, subject: Subject, redrawn: Mapping[str, Collection[str]]) -> None:
         for part in state:
             if redrawn.get(part):
                 warm(subject.parts[part].net, state[part])
-
-
-def iterate(w: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """One power iteration; u: [out], in place -> sigma [] and v [rest]."""
-    flat = w.detach().flatten(1)
-    v = flat.T @ u
-    v = v / v.norm().clamp_min(1e-12)
-    image = flat @ v
-    sigma = image.norm()
-    u.copy_(image / sigma.clamp_min(1e-12))
-    return sigma, v
 
 
 def warm(net: Network, vectors: dict[str, Tensor]) -> None:

@@ -23,11 +23,16 @@ class Writer(nn.Module):
     """A module that bears weights: every one of its parameters has units in dimension 0."""
 
     weight: Tensor
+    output_lens: nn.Module | None  # what stands behind it: a scale, a factor for each unit
 
     @property
     def matrices(self) -> tuple[Tensor, ...]:
         """Parameters with units in dimension 0 and inputs in dimension 1 (a noisy layer has two)."""
         return (self.weight,)
+
+    def own(self) -> list[Tensor]:
+        """Its parameters, the matrix first, without those of its lens."""
+        return [p for name, p in self.named_parameters() if not name.startswith("output_lens.")]
 
 
 @dataclass(frozen=True)

@@ -64,10 +64,12 @@ class Part:
         worn = {name: laid(x, mine[name]) if name in mine else x for name, x in weights.items()}
         return lambda *inputs: functional_call(self.net, worn, inputs)
 
-    def weights(self, slow: bool = False) -> dict[str, Tensor]:
-        """A copy of all parameters, by name; of the slow copy if asked for."""
+    def weights(self, slow: bool = False, buffers: bool = False) -> dict[str, Tensor]:
+        """A copy of all parameters, by name; of the slow copy if asked for. buffers: these too, which whoever runs the
+        network of an earlier time needs: its scales, its spectral norms, an actor's encoder."""
         net = self.target if slow and self.target is not None else self.net
-        return {name: p.detach().clone() for name, p in net.named_parameters()}
+        rows = net.state_dict() if buffers else dict(net.named_parameters())
+        return {name: x.detach().clone() for name, x in rows.items()}
 
     def groups(self) -> list[str]:
         """Every component of a parameter's path, but its own name unless that is all there is (log_alpha)."""

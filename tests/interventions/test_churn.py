@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from interventions.churn import Churn
+from nets.subject import Loss
 from tests.interventions.penalised import born, gradients, grown, link, on_batch, shift, weights
 from tests.laws.members import learn, taken
 
@@ -53,6 +54,22 @@ def test_the_earlier_network_is_that_of_one_update_ago():
         assert not torch.equal(p, weights(agent)[name])
 
 
+@pytest.mark.parametrize("other", [["--popart-rate=0.01", "--loss=mse"], ["--specnorm-scale=1"]])
+def test_the_earlier_network_has_its_own_scales_and_norms(other):
+    """Q_prev is what the network showed when the last update began."""
+    agent = grown("dqn", VECTORS, ON, *other, updates=5)
+    mine, shown = link(agent, "churn"), []
+    batch = mine.subject.batch(32)
+    for _ in range(2):
+        with torch.no_grad():
+            shown.append(agent.run("q", batch))
+        agent.update()
+    with torch.no_grad():
+        previous = agent.run("q", batch, mine.state["q"]["previous"])
+    torch.testing.assert_close(previous, shown[-1], rtol=0, atol=0)
+    assert not torch.equal(agent.run("q", batch), shown[-1])
+
+
 def test_the_heavier_c_is_the_less_predictions_on_other_states_change():
     moves = []
     for weight in ("1e-6", "1e2", "1e6"):
@@ -79,8 +96,10 @@ def test_the_squares_of_an_ensembles_members_add_up():
     torch.testing.assert_close(value.detach(), moved.square().mean(0).sum())
 
 
-def test_a_policy_is_held_by_the_divergence_times_its_own_loss():
-    assert Churn(churn_policy=0.5).coefficient({"seen": 0}, True, torch.tensor(-3.0)) == 1.5
+def test_a_policy_is_held_by_the_divergence_times_the_size_of_its_values():
+    """Values of 5 and -1 have a mean of 2 and a size of 3."""
+    loss = Loss("actor", torch.tensor(2.0), each=torch.tensor([5.0, -1.0]))
+    assert Churn(churn_policy=0.5).coefficient({"seen": 0}, loss) == 1.5
     agent = grown("sac", REACH, ON, "--churn-policy=0.5")
     assert reports(agent)["event/churn/loss/actor"] > 0
     alone = grown("sac", REACH, ON, "--churn-policy=0")
@@ -93,13 +112,11 @@ def test_a_temperature_is_left_alone():
 
 def test_the_automatic_coefficient_makes_the_penalty_a_fraction_of_the_loss():
     """Losses 2 and 4, churns .1 and .2: c = .05 * 3 / .15 = 1; before that the fixed one."""
-    method = Churn(churn_weight=100.0, churn_auto=0.05, churn_begin=2, churn_window=4)
+    method, loss = Churn(churn_weight=100.0, churn_auto=0.05, churn_begin=2, churn_window=4), Loss("q", torch.zeros(()))
     mine = {"losses": torch.tensor([2.0, 4.0, 0.0, 0.0]), "churns": torch.tensor([0.1, 0.2, 0.0, 0.0]), "seen": 2}
-    assert float(method.coefficient(mine, False, torch.tensor(7.0))) == pytest.approx(1.0)
-    assert method.coefficient(mine | {"seen": 1}, False, torch.tensor(7.0)) == 100.0
-    assert (
-        float(Churn(churn_auto=0.05, churn_begin=2, churn_least=3.0).coefficient(mine, False, torch.zeros(()))) == 3.0
-    )
+    assert float(method.coefficient(mine, loss)) == pytest.approx(1.0)
+    assert method.coefficient(mine | {"seen": 1}, loss) == 100.0
+    assert float(Churn(churn_auto=0.05, churn_begin=2, churn_least=3.0).coefficient(mine, loss)) == 3.0
 
 
 def test_the_running_means_are_of_the_last_losses():

@@ -77,6 +77,16 @@ def test_norms_optimizer_and_slow_network_are_left_alone():
         assert all(torch.equal(x, slots[n][s]) for s, x in moments(part)[n].items())
 
 
+def test_the_factors_of_units_are_left_alone():
+    learner = agent(VECTORS, "--parseval-weight=1e-3", "--parseval-diagonal")
+    method, state, subject = begun(learner, kappa=1.0)
+    factor = learner.parts["q"].net.torso.fc1.writer.output_lens.weight
+    before = factor.clone()
+    assert (before > 0.5).all()
+    method.after_update(state, subject)
+    assert torch.equal(factor, before)
+
+
 def test_an_output_that_another_method_rescales_must_be_spared():
     flags = ["--loss=mse", "--popart-rate=0.1", "--clip-kappa=1"]
     assert taken("dqn", VECTORS, *flags) is None

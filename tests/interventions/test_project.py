@@ -10,6 +10,7 @@ from tests.interventions.small import IMAGES, VECTORS, agent, moments, named, ou
 from tests.laws.members import AGENTS, learn, parsed, small, taken
 
 NORMED = ["--norm=layer"]
+CHANNELS = ["--norm=layer_channels", "--norm-eps=1e-8"]  # where pictures are black the variance of a position is small
 
 
 def begun(learner, **options):
@@ -68,8 +69,9 @@ def test_the_norms_stay_over_a_thousand_updates():
         assert lengths(learner) == pytest.approx(before, rel=1e-6)
 
 
-def test_a_projection_leaves_the_outputs_of_a_network_with_norms():
-    learner = agent(IMAGES, *NORMED)
+@pytest.mark.parametrize("flags", [NORMED, CHANNELS])
+def test_a_projection_leaves_the_outputs_of_a_network_with_norms(flags):
+    learner = agent(IMAGES, *flags)
     scaled(learner, 5.0)  # pre-activations beside which LayerNorm's eps is nothing
     method, state, subject = begun(learner)
     blurred(learner)
@@ -102,6 +104,17 @@ def test_head_gains_and_optimizer_are_left_alone_and_the_slow_network_is_project
         assert torch.equal(part.target.get_parameter(n), slow[n]) == kept
     held = [layer.writer.weight.norm().item() for layer in part.target.layers()]
     assert held == pytest.approx(state["norms"]["q"].tolist(), rel=1e-6)
+
+
+def test_the_factors_of_units_are_left_alone():
+    learner = agent(IMAGES, *NORMED, "--parseval-weight=1e-3", "--parseval-diagonal")
+    method, state, subject = begun(learner)
+    factor = learner.parts["q"].net.torso.fc1.writer.output_lens.weight
+    with torch.no_grad():
+        factor.fill_(3.0)
+    scaled(learner, 2.0)
+    method.after_update(state, subject)
+    assert (factor == 3).all()
 
 
 def test_gain_and_offset_can_be_projected_jointly():

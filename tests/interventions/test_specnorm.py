@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from agents.build import build
-from interventions.specnorm import SpecNorm, Spectral
+from interventions.specnorm import Lens, SpecNorm
 from nets.part import Part
 from tests.interventions.small import IMAGES, VECTORS, named, states
 from tests.laws.members import AGENTS, learn, parsed, small, taken
@@ -30,27 +30,27 @@ def test_after_twenty_iterations_sigma_is_the_largest_singular_value(shape):
     gen = torch.Generator().manual_seed(0)
     u, s, v = torch.linalg.svd(torch.randn(shape, generator=gen).flatten(1), full_matrices=False)
     weight = (u * (0.7 ** torch.arange(len(s))) @ v).view(shape)
-    lens = Spectral(weight, 1.0)
+    lens = Lens(weight, 1.0)
     assert lens.sigma(weight).item() == pytest.approx(1.0, rel=1e-3)
-    lens = Spectral(3 * weight, 0.5)
+    lens = Lens(3 * weight, 0.5)
     assert torch.linalg.matrix_norm(lens(3 * weight).flatten(1), 2).item() == pytest.approx(0.5, rel=1e-3)
 
 
 def test_a_diagonal_matrix_by_hand():
     weight = torch.diag(torch.tensor([4.0, 1.0]))
-    lens = Spectral(weight, 2.0)
+    lens = Lens(weight, 2.0)
     torch.testing.assert_close(lens(weight), torch.diag(torch.tensor([2.0, 0.5])))
 
 
 def test_a_matrix_of_zeros_is_shown_as_it_is_and_found_again_when_it_grows():
     weight = torch.zeros(3, 2, requires_grad=True)
-    lens = Spectral(torch.eye(3, 2), 0.5)
+    lens = Lens(torch.eye(3, 2), 0.5)
     lens.turn(weight)
     assert not lens(weight).any()
     (slope,) = torch.autograd.grad(lens(weight).sum(), weight)
     assert torch.isfinite(slope).all()
     grown = torch.diag(torch.tensor([4.0, 1.0]))
-    lens = Spectral(grown, 0.5)
+    lens = Lens(grown, 0.5)
     lens.turn(torch.zeros(2, 2))
     lens.turn(grown, 20)
     torch.testing.assert_close(lens(grown), grown / 8)
@@ -58,7 +58,7 @@ def test_a_matrix_of_zeros_is_shown_as_it_is_and_found_again_when_it_grows():
 
 def test_gradients_pass_through_sigma_too():
     weight = torch.diag(torch.tensor([4.0, 1.0])).requires_grad_()
-    lens = Spectral(weight, 1.0)
+    lens = Lens(weight, 1.0)
     lens(weight).sum().backward()  # d/dW (sum W) / s - sum(W) / s^2 u v^T
     expected = torch.full((2, 2), 0.25) - torch.tensor([[5 / 16, 0.0], [0.0, 0.0]])
     torch.testing.assert_close(weight.grad, expected)

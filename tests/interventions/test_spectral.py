@@ -58,14 +58,14 @@ def test_value_and_gradient_are_those_of_the_exact_norm(k):
 def test_a_bias_is_a_matrix_of_one_column_whose_norm_should_be_0():
     """b = (3, 4): ||b||^4 = 625 with gradient 4 ||b||^2 b = (300, 400); ||b||^2 = 25 with gradient 2 b."""
     for power, value, slope in (("2k", 625.0, [300.0, 400.0]), ("k", 25.0, [6.0, 8.0])):
-        ((_, size, pull),) = Spectral(spectral_bias=power).biases(iter([torch.tensor([3.0, 4.0])]))
+        ((_, size, pull),) = Spectral(spectral_bias=power).biases(torch.tensor([3.0, 4.0]))
         assert float(size) == pytest.approx(value)
         assert pull(torch.tensor(1.0)).tolist() == pytest.approx(slope)
-    assert not list(Spectral(spectral_bias="off").biases(iter([torch.tensor([3.0, 4.0])])))
+    assert not list(Spectral(spectral_bias="off").biases(torch.tensor([3.0, 4.0])))
 
 
 def test_a_bias_of_0_has_no_gradient():
-    ((_, size, pull),) = Spectral().biases(iter([torch.zeros(3)]))
+    ((_, size, pull),) = Spectral().biases(torch.zeros(3))
     assert size == 0
     assert not pull(torch.tensor(1.0)).any()
 
@@ -86,6 +86,24 @@ def test_gains_of_norms_can_be_left_alone():
             agent.parts["q"].net.torso.fc1.norm.weight.fill_(2.0)
         grads = gradients(agent, on_weights(agent, "spectral"))
         assert grads["torso.fc1.norm.weight"].any() == among
+
+
+def test_the_factors_of_units_are_gains_and_scales_of_noise_are_left_alone():
+    agent = born("dqn", VECTORS, ON, "--parseval-weight=1", "--parseval-diagonal", "--noisy=0.5")
+    net = agent.parts["q"].net
+    assert not gradients(agent, on_weights(agent, "spectral"))["torso.fc1.writer.output_lens.weight"].any()
+    with torch.no_grad():
+        net.torso.fc1.writer.output_lens.weight.fill_(2.0)
+    grads = gradients(agent, on_weights(agent, "spectral"))
+    assert grads["torso.fc1.writer.output_lens.weight"].count_nonzero() == 1
+    assert not any(grads[name].any() for name in grads if "sigma" in name)
+
+
+def test_a_matrix_of_zeros_keeps_its_vector_and_is_found_again():
+    w, u = torch.eye(3, 2), torch.tensor([0.6, 0.8, 0.0])
+    assert iterate(torch.zeros(3, 2), u)[0] == 0
+    assert u.tolist() == pytest.approx([0.6, 0.8, 0.0])
+    assert iterate(5 * w, u)[0] == pytest.approx(5.0)
 
 
 def test_the_output_layer_is_among_the_matrices():
