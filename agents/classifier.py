@@ -18,7 +18,7 @@ from torch import Tensor
 
 from agents.config import AgentConfig, LearnConfig, RLConfig
 from agents.learner import Learner
-from agents.losses import cross_entropy, hl_gauss, squared, two_hot
+from agents.losses import cross_entropy, spread, squared, support, symexp
 from envs.spec import EnvSpec
 from envs.streams import StreamSettings
 from nets.classify import Classifier as Network
@@ -70,12 +70,13 @@ class ClassifierConfig(AgentConfig):
     # No flags: the minibatch drawn at step s is trained on at once, and there is neither a future nor a slow network.
     rl: ClassVar[RLConfig] = RLConfig(replay_ratio=1, warmup=-1, gamma=0.0, target_every=NEVER)  # type: ignore[misc]
     net: ClassifierNetConfig = ClassifierNetConfig()
-    loss: Literal["cross_entropy", "mse", "hl_gauss", "two_hot"] = "cross_entropy"
-    """cross_entropy on classes; on numbers mse, or a distribution over bins: hl_gauss, two_hot (arXiv:2403.03950)"""
+    loss: Literal["cross_entropy", "mse", "hl_gauss", "two_hot", "two_hot_symlog"] = "cross_entropy"
+    """cross_entropy on classes; on numbers mse, or a distribution over bins: hl_gauss, two_hot (arXiv:2403.03950),
+    two_hot_symlog, whose bins lie evenly in symlog (DreamerV3, arXiv:2301.04104)"""
     target_scale: tuple[float, ...] = (1.0,)
     """Factor on the numbers to regress to; several are a ladder, a task each, the last stays (arXiv:2402.18762)"""
     bins: int = 101
-    """Bins of hl_gauss and two_hot over the range of the numbers (Farebrother et al. 2024: 101 or 51)"""
+    """Bins of hl_gauss and two_hot(_symlog) over the range of the numbers (Farebrother et al. 2024: 101 or 51)"""
     sigma: float = 0.75
     """Deviation of hl_gauss in bin widths (Farebrother et al. 2024: .75)"""
 
@@ -105,7 +106,7 @@ class Classifier(Learner):
             raise ValueError("\n".join(problems))
         low, high = (float(space.low), float(space.high)) if isinstance(space, Box) else (-1.0, 1.0)
         top = max(c.target_scale)  # bins mean the same on every rung of a ladder
-        self.bins = torch.linspace(top * low, top * high, c.bins, device=self.device)
+        self.bins = support(top * low, top * high, c.bins, c.loss).to(self.device)
         shape = self.spec.observation.shape
         outputs = {"cross_entropy": self.classes, "mse": 1}.get(c.loss, c.bins)
         meaning = Values() if c.loss == "mse" else Logits()
@@ -116,11 +117,8 @@ class Classifier(Learner):
         c = self.config
         if c.loss == "cross_entropy" and not self.classes:
             yield f"loss cross_entropy needs classes; {self.spec.name} has numbers: use mse, hl_gauss or two_hot"
-        users = {
-            "target_scale": ("mse", "hl_gauss", "two_hot"),
-            "bins": ("hl_gauss", "two_hot"),
-            "sigma": ("hl_gauss",),
-        }
+        binned = ("hl_gauss", "two_hot", "two_hot_symlog")
+        users = {"target_scale": ("mse", *binned), "bins": binned, "sigma": ("hl_gauss",)}
         for flag, losses in users.items():
             if c.loss not in losses and getattr(c, flag) != getattr(ClassifierConfig, flag):
                 yield f"{flag} does nothing with loss {c.loss}; it is for {', '.join(losses)}"
@@ -128,28 +126,33 @@ class Classifier(Learner):
     @torch.no_grad()
     def act(self, now: dm_env.TimeStep, rng: np.random.Generator, greedy: bool = False) -> np.ndarray:
         """The predicted classes or numbers, [N]."""
-        return self.predicted(self.parts["net"].net(self.observe(now))).cpu().numpy()
+        net = self.lent("net") or self.parts["net"].net
+        return self.predicted(net(self.observe(now))).cpu().numpy()
 
     def losses(self, batch: Batch, rng: torch.Generator) -> Iterator[Loss]:
-        outputs = self.parts["net"].net(batch.obs)  # [B, M]
+        yield self.judged(self.parts["net"].net(batch.obs), batch)
+
+    def exam(self, batch: Batch) -> Iterator[Loss]:
+        net = self.lent("net") or self.parts["net"].net
+        yield self.judged(net(batch.obs), batch)
+
+    def judged(self, outputs: Tensor, batch: Batch) -> Loss:
+        """The loss of outputs [B, M]."""
         right = (self.predicted(outputs.detach()) == batch.action).float().mean() if self.classes else None
         metrics = {} if right is None else {"accuracy": right}
         if self.config.loss != "mse":
-            yield Loss("net", self.error(outputs, batch.action), metrics=metrics)
-            return
+            return Loss("net", self.error(outputs, batch.action), metrics=metrics)
         goal = self.number(batch.action)
         of: Error = lambda td: squared(td).mean()
         td = goal - outputs[:, 0]
-        yield Loss("net", of(td), td, metrics, goal, of)
+        return Loss("net", of(td), td, metrics, goal, of)
 
     def error(self, outputs: Tensor, label: Tensor) -> Tensor:
         """outputs: [B, M], label: [B] -> [], the mean over the batch."""
-        match self.config.loss:
-            case "cross_entropy":
-                return F.cross_entropy(outputs, label)
-            case "hl_gauss":
-                return cross_entropy(outputs, hl_gauss(self.number(label), self.bins, self.config.sigma)).mean()
-        return cross_entropy(outputs, two_hot(self.number(label), self.bins)).mean()
+        c = self.config
+        if c.loss == "cross_entropy":
+            return F.cross_entropy(outputs, label)
+        return cross_entropy(outputs, spread(self.number(label), self.bins, c.loss, c.sigma)).mean()
 
     def number(self, label: Tensor) -> Tensor:
         """What is regressed to, [B]."""
@@ -164,10 +167,11 @@ class Classifier(Learner):
 
     def predicted(self, outputs: Tensor) -> Tensor:
         """outputs: [B, M] -> the class nearest to them, [B] int64, or the number they stand for."""
-        if self.config.loss == "cross_entropy":
+        loss = self.config.loss
+        if loss == "cross_entropy":
             return outputs.argmax(1)
-        value = outputs[:, 0] if self.config.loss == "mse" else outputs.softmax(1) @ self.bins
-        value = value / self.scale
+        value = outputs[:, 0] if loss == "mse" else outputs.softmax(1) @ self.bins
+        value = (symexp(value) if loss == "two_hot_symlog" else value) / self.scale
         if not self.classes:
             return value
         return ((value + 1) / 2 * (self.classes - 1)).round().clamp(0, self.classes - 1).long()

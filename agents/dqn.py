@@ -47,8 +47,8 @@ class DQNConfig(AgentConfig):
     head: Head = "linear"
     """dueling adds a value stream to the advantages (Wang et al. 2016)"""
     loss: Kind = "huber"
-    """huber clips the error at 1 (Mnih et al. 2015), mse: Dopamine; classes of numbers: hl_gauss, two_hot (2403.03950);
-    distributions: c51 (arXiv:1707.06887), quantile (arXiv:1710.10044)"""
+    """huber clips the error at 1 (Mnih et al. 2015), mse: Dopamine; classes of numbers: hl_gauss, two_hot (2403.03950),
+    two_hot_symlog (DreamerV3, 2301.04104); distributions: c51 (arXiv:1707.06887), quantile (arXiv:1710.10044)"""
     bins: int = 51
     """Bins or atoms for each action, or quantiles (Bellemare et al. 2017, arXiv:1707.06887: 51; QR-DQN: 200)"""
     value_range: tuple[float, float] = (-10.0, 10.0)
@@ -123,10 +123,10 @@ class DQN(Learner):
         """Epsilon-greedy, [N] int64; the network is asked only where an env does not explore."""
         action = explore(rng, self.actions, self.epsilon(greedy), len(now.observation))
         if (action < 0).any():
-            q = self.parts["q"]
-            net = q.net if self.config.act_by == "online" or q.target is None else q.target
+            q, lent = self.parts["q"], self.lent("q")
+            net = q.net if lent is not None or self.config.act_by == "online" or q.target is None else q.target
             with nullcontext() if greedy else self.noise(net, rng):
-                best = self.goal.values(net(self.observe(now))).argmax(1).cpu().numpy()
+                best = self.goal.values((lent or net)(self.observe(now))).argmax(1).cpu().numpy()
             action = np.where(action < 0, best, action)
         return action
 

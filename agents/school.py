@@ -27,7 +27,7 @@ class School(World):
         if run.num_envs != 1:
             raise ValueError(f"{run.env} is one stream of data; num_envs {run.num_envs} is for environments")
         every = tasks.task_every
-        if every.at or every.unit != "steps" or tasks != TaskSettings(every):
+        if every.at or every.until or every.unit != "steps" or tasks != TaskSettings(every):
             raise ValueError("a stream of labelled data knows one task flag, a period: --task-every 7.5k")
         seed = draw_seed(stream(run.seed, "env"))
         self.data = make_stream(run.env, game, every.n, seed, batch_size)
@@ -110,7 +110,7 @@ def mean(agent: Learner, inputs: Tensor, labels: Tensor) -> Row:
     totals: dict[str, float] = {}
     for start in range(0, len(labels), CHUNK):
         batch = agent.place(labelled(inputs[start : start + CHUNK], labels[start : start + CHUNK]))
-        for loss in agent.losses(batch, agent.generator(0)):
+        for loss in agent.exam(batch):
             for name, value in {f"loss/{loss.part}": loss.value, **loss.metrics}.items():
                 totals[name] = totals.get(name, 0.0) + float(value) * len(batch.action)
     return {name: total / len(labels) for name, total in totals.items()}

@@ -1,5 +1,7 @@
 """Law 6: the promises of Hare & Tortoise (Lee et al. 2024)."""
 
+import dm_env
+import numpy as np
 import pytest
 import torch
 
@@ -108,12 +110,56 @@ def test_a_mu_above_1_is_refused():
     assert sentence == "tortoise_mu is 1.5, but must be from 0 to 1"
 
 
-def test_a_slow_network_that_acts_can_be_the_tortoise():
-    """The flags that the docstring names."""
-    flags = ("--target-tau=0.001", "--target-every=1:updates", "--act-by=target", "--tortoise-every=4:updates")
-    world, acting = taken("dqn", VECTORS, *flags)
-    learn(acting, world, 7)
-    part, slow = acting.parts["q"], acting.chain.links[0].state["q"]
-    for name, p in part.target.named_parameters():
-        torch.testing.assert_close(p, slow[name], rtol=0, atol=1e-7)
-        assert not torch.equal(p, dict(part.net.named_parameters())[name])
+ACTING = [  # agent, the part that acts, environment
+    ("dqn", "q", VECTORS, ["--epsilon-eval=0"]),
+    ("dqn", "q", IMAGES, ["--epsilon-eval=0", "--act-by=target", "--head=dueling", "--noisy=0.5"]),
+    ("sac", "actor", "toy:reach", []),
+    ("drq", "actor", "toy:look", []),
+    ("classifier", "net", "labels:generated", []),
+]
+
+
+def shown_in_acting(learner, part, states):
+    """What the network of a part shows while the agent acts."""
+    seen = []
+    hook = learner.parts[part].net.register_forward_hook(lambda net, inputs, out: seen.append(out))
+    learner.act(dm_env.restart(states), np.random.default_rng(0), greedy=True)
+    hook.remove()
+    return seen[-1] if isinstance(seen[-1], torch.Tensor) else seen[-1][0]
+
+
+@pytest.mark.parametrize(("name", "part", "env", "flags"), ACTING)
+def test_the_tortoise_acts_and_is_evaluated_or_the_hare(name, part, env, flags):
+    """With mu 1 the tortoise is the newborn agent, whatever the hare has learned."""
+    line = [env, "--tortoise-every=1M", "--tortoise-mu=1", "--lr=0.01", *flags]
+    world, learner = taken(name, *line)
+    online = ["--act-by=online"] if name == "dqn" else []
+    newborn, hare = taken(name, *line)[1], taken(name, *line, "--no-tortoise-acts", *online)[1]
+    learn(learner, world, 12)
+    hare.load_state_dict(learner.state_dict())
+    states = learner.view(learner.rng["act"]).batch().obs.numpy().copy()
+    first = shown_in_acting(newborn, part, states)
+    torch.testing.assert_close(shown_in_acting(learner, part, states), first)
+    assert not torch.allclose(shown_in_acting(hare, part, states), first)
+
+
+def test_the_tortoise_is_examined_on_data_or_the_hare():
+    line = ["labels:generated", "--tortoise-every=1M", "--tortoise-mu=1", "--lr=0.01"]
+    rows = []
+    for acts, updates in (("--tortoise-acts", 20), ("--tortoise-acts", 0), ("--no-tortoise-acts", 20)):
+        world, learner = taken("classifier", *line, acts)
+        learn(learner, world, updates)
+        rows.append(world.evaluate(learner, lambda: False))
+    assert rows[0] == rows[1] != rows[2]
+
+
+def test_popart_is_refused():
+    assert taken("dqn", VECTORS, "--loss=mse", "--popart-rate=0.1", "--tortoise-every=4:updates") is None
+
+
+def test_where_a_part_of_it_is_reset_the_rest_is_synced():
+    flags = ["--reset-every=10:updates", "--reset-groups=head", "--tortoise-every=10:updates"]
+    world, learner = taken("dqn", VECTORS, *flags)
+    learn(learner, world, 10)
+    (state,) = [link.state for link in learner.chain.links if link.name == "tortoise"]
+    assert all(torch.equal(p, state["q"][n]) for n, p in named(learner.parts["q"]).items())
