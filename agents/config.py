@@ -164,12 +164,12 @@ class RLConfig:
         if not self.priority_anneal and self.priority_weight_final != 1:
             yield "priority_weight_final does nothing without --priority-anneal, e.g. 50M"
         if not self.cycles and self.anneal_updates != RLConfig.anneal_updates:
-            yield "anneal_updates does nothing without --n-step-start or --gamma-start"
+            yield "anneal_updates does nothing where n and gamma stay as they are; give --n-step-start or --gamma-start"
 
     @property
     def cycles(self) -> bool:
-        """Whether n or gamma change."""
-        return bool(self.n_step_start or self.gamma_start)
+        """Whether n or gamma change in the updates that follow each reset."""
+        return self.n_step_start not in (0, self.n_step) or self.gamma_start not in (0, self.gamma)
 
     def window(self, updates: int) -> tuple[int, float]:
         """n and gamma, so many updates after the last reset."""

@@ -130,10 +130,11 @@ class DrQ(SAC):
         self.parts["actor"] = self.part("actor", actor, output=Gaussian())
         if self.squashes:
             self.parts["alpha"] = self.part("alpha", lambda: Temperature(c.alpha_init), lr=c.alpha_lr)
+        self.chain.settle = self.look
         self.look()
 
     def look(self) -> None:
-        """The actor sees as the critics do."""
+        """The actor sees as the critics do: from birth, after every update and after whatever fires."""
         critic, actor = self.parts["critic"].net, self.parts["actor"].net
         assert isinstance(critic, Critic) and isinstance(actor, Actor)
         actor.encoder.follow(critic.encoder)
@@ -173,6 +174,7 @@ class DrQ(SAC):
         return self.action(obs, noise.clamp(-far, far), net)
 
     def losses(self, batch: Batch, rng: torch.Generator) -> Iterator[Loss]:
+        rounds = self.rounds
         critic, slow = self.parts["critic"].net, self.parts["critic"].target
         assert isinstance(critic, Critic) and slow is not None
         with torch.no_grad():
@@ -184,7 +186,7 @@ class DrQ(SAC):
             goal = batch.reward + batch.discount * following  # [B]
         seen = critic.encode(batch.obs)
         yield self.regression(critic(seen, batch.action), goal, batch)
-        for _ in range(self.rounds):
+        for _ in range(rounds):
             with torch.no_grad():
                 shown = critic.encode(batch.obs) if self.squashes else seen.detach()
             yield from self.policy(shown, rng)
@@ -194,7 +196,8 @@ class DrQ(SAC):
             yield from super().policy(obs, rng)
             return
         action, _ = self.draw(obs, rng)
-        yield Loss("actor", -self.parts["critic"].net(obs, action).amin(0).mean())
+        each = -self.parts["critic"].net(obs, action).amin(0)
+        yield Loss("actor", each.mean(), each=each)
 
 
 if __name__ == "__main__":

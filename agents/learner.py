@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from math import isfinite
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ from torch import Tensor
 from agents.config import AgentConfig
 from agents.pace import Pace, Round
 from agents.seen import Seen
-from agents.tally import Tally
+from agents.tally import NotFinite, Tally
 from agents.view import View
 from envs.spec import EnvSpec
 from interventions.chain import Chain
@@ -26,16 +27,6 @@ from replay.batch import Batch
 from runs.rng import draw_seed, stream
 
 CLOCKS = ("steps", "updates", "targets", "episodes", "tasks", "resets", "extra")
-
-
-class NotFinite(Exception):
-    """A loss or gradient that is not finite, found before the step: the part's weights are still good."""
-
-    code = 5
-
-    def __init__(self, part: str, batch: Batch | None) -> None:
-        super().__init__(f"the loss of part {part!r} or its gradient is not finite")
-        self.batch = batch
 
 
 class Learner(ABC):
@@ -141,6 +132,15 @@ class Learner(ABC):
         mine = self.parts[part]
         return self.output(part, batch, mine.net if weights is None else mine.wearing(weights))
 
+    def lent(self, part: str) -> Net | None:
+        """The network that acts in place of a part's own, if a method has one."""
+        weights = self.chain.acting(part)
+        return None if weights is None else self.parts[part].wearing(weights)
+
+    def exam(self, batch: Batch) -> Iterator[Loss]:
+        """The losses of what acts, on a batch that nobody learns from."""
+        return self.losses(batch, self.generator(0))
+
     def view(self, rng: np.random.Generator) -> View:
         return View(self, rng)
 
@@ -153,7 +153,7 @@ class Learner(ABC):
         if not self.clock["updates"]:
             self.targets.begin(self.clock)  # periods that came round in the warm-up are not owed
         batch = self.chain.before_update(self.sample())
-        self.tally.add(self.minibatch(batch, self.losses(batch, self.loss_rng), self.chain.on_loss))
+        self.tally.add(self.minibatch(batch, self.losses(batch, self.loss_rng)))
         self.clock["updates"] += 1
         self.chain.after_update()
         self.follow()
@@ -165,33 +165,32 @@ class Learner(ABC):
         if self.shadowy:
             batch = batch._replace(index=batch.index[:0])  # its replay is another's, whose priorities stay
         if losses is not None:
-            self.minibatch(batch, losses(batch), plain)
+            self.minibatch(batch, losses(batch), hooked=False)
             return
         batch = self.chain.before_update(batch)
-        self.minibatch(batch, self.losses(batch, self.generator(seed)), self.chain.on_loss)
+        self.minibatch(batch, self.losses(batch, self.generator(seed)))
         self.targets.advance(self.pace.ratio)
         self.chain.after_update()
         self.follow()
 
-    def minibatch(
-        self, batch: Batch, losses: Iterator[Loss], value: Callable[[Loss, Batch], Tensor]
-    ) -> dict[str, Tensor]:
-        """Step every part as its loss comes; value: what is minimised of a loss."""
+    def minibatch(self, batch: Batch, losses: Iterator[Loss], hooked: bool = True) -> dict[str, Tensor]:
+        """Step every part as its loss comes. hooked: interventions change the losses and see what these showed."""
         metrics: dict[str, Tensor] = {}
-        with self.chain.watching(self.parts):
+        with self.chain.watching(self.parts) if hooked else nullcontext():
             for loss in losses:
-                metrics |= self.step(loss, value(loss, batch), batch)
+                metrics |= self.step(loss, self.chain.on_loss(loss, batch) if hooked else loss.value, batch, hooked)
                 if loss.td is not None and len(batch.index):  # none where the batch lies in no replay of ours
                     self.replay.reprioritize(batch.index, loss.td.detach())
         return metrics
 
-    def step(self, loss: Loss, value: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def step(self, loss: Loss, value: Tensor, batch: Batch, hooked: bool = True) -> dict[str, Tensor]:
         """Backward (where there is one part its weights go unnamed: 25 us), hooks, clip, check, optimizer step."""
         part, optim = self.parts[loss.part], self.learn.optim
         for p in part.trainable:
             p.grad = None
         value.backward(inputs=part.trainable if len(self.parts) > 1 else None)  # type: ignore[no-untyped-call]
-        self.chain.after_backward(loss.part, batch)
+        if hooked:
+            self.chain.after_backward(loss.part, batch)
         grads = [p.grad for p in part.trainable if p.grad is not None]
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
         if optim.clip:
@@ -243,8 +242,3 @@ class Learner(ABC):
         self.loss_rng.set_state(state["loss_rng"])
         for name, piece in self.pieces().items():
             piece.load_state_dict(state[name])
-
-
-def plain(loss: Loss, batch: Batch) -> Tensor:
-    """What is minimised where no hook is asked."""
-    return loss.value

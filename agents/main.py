@@ -19,8 +19,9 @@ from agents.build import build, problems
 from agents.config import FREE, AgentConfig
 from agents.estimate import outlook
 from agents.flags import BadInput, Settings, parse, refusals
-from agents.learner import Learner, NotFinite
+from agents.learner import Learner
 from agents.session import Session
+from agents.tally import NotFinite
 from agents.world import World
 from interventions.chain import Unheard
 from nets.subject import TeacherChanged

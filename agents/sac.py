@@ -173,7 +173,7 @@ class SAC(Learner):
         if not greedy and self.clock["steps"] < self.rl.warmup:
             return rng.uniform(-1, 1, shape).astype(np.float32)
         noise = np.zeros(shape, np.float32) if greedy else rng.standard_normal(shape, np.float32)
-        action, _ = self.action(self.observe(now), torch.as_tensor(noise, device=self.device))
+        action, _ = self.action(self.observe(now), torch.as_tensor(noise, device=self.device), self.lent("actor"))
         return action.cpu().numpy()
 
     def gaussian(self, obs: Tensor, net: Net | None = None) -> tuple[Tensor, Tensor]:
@@ -191,6 +191,7 @@ class SAC(Learner):
         return self.action(obs, torch.randn((len(obs), self.actions), generator=rng, device=self.device), net)
 
     def losses(self, batch: Batch, rng: torch.Generator) -> Iterator[Loss]:
+        rounds = self.rounds
         critic, alpha = self.parts["critic"], self.parts["alpha"].net
         assert critic.target is not None
         with torch.no_grad():
@@ -198,7 +199,7 @@ class SAC(Learner):
             following = critic.target(batch.next_obs, action).amin(0) - alpha() * logp
             goal = batch.reward + batch.discount * following  # [B]
         yield self.regression(critic.net(batch.obs, batch.action), goal, batch)
-        for _ in range(self.rounds):
+        for _ in range(rounds):
             yield from self.policy(batch.obs, rng)
 
     def regression(self, values: Tensor, goal: Tensor, batch: Batch) -> Loss:
@@ -210,16 +211,16 @@ class SAC(Learner):
 
     @property
     def rounds(self) -> int:
-        """Steps that actor and temperature make at this update."""
+        """Steps that actor and temperature make at the critics' next one; extra updates count as any other."""
         every = self.config.actor_every
-        return every if self.clock["updates"] % every == 0 else 0
+        return every if self.parts["critic"].age % every == 0 else 0
 
     def policy(self, obs: Tensor, rng: torch.Generator) -> Iterator[Loss]:
         """The actor against the critics as they now are, then the temperature."""
         critic, alpha = self.parts["critic"].net, self.parts["alpha"].net
         action, logp = self.draw(obs, rng)
-        value = (alpha().detach() * logp - critic(obs, action).amin(0)).mean()
-        yield Loss("actor", value, metrics={"policy/entropy": -logp.mean()})
+        each = alpha().detach() * logp - critic(obs, action).amin(0)
+        yield Loss("actor", each.mean(), metrics={"policy/entropy": -logp.mean()}, each=each)
         scale = alpha()
         factor = scale if self.config.alpha_loss == "alpha" else scale.log()
         yield Loss("alpha", factor * (-logp.detach() - self.entropy).mean(), metrics={"policy/alpha": scale})

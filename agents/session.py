@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from agents.flags import Settings
-from agents.learner import Learner, NotFinite
+from agents.learner import Learner
 from agents.readings import readings
+from agents.tally import NotFinite
 from agents.world import Row, World
 from probes import chosen
 from probes.base import Memory

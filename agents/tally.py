@@ -6,6 +6,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from replay.batch import Batch
+
+
+class NotFinite(Exception):
+    """A loss or gradient that is not finite, found before the step: the part's weights are still good."""
+
+    code = 5
+
+    def __init__(self, part: str, batch: Batch | None) -> None:
+        super().__init__(f"the loss of part {part!r} or its gradient is not finite")
+        self.batch = batch
+
 
 class Tally:
     """Sums of each metric over the updates since the last row, and the metrics of the last update."""

@@ -6,16 +6,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from gymnasium.spaces import Box
 from torch import Tensor
 
 from agents.tally import Tally
 from agents.teacher import read
+from interventions.base import Reach
 from interventions.chain import Chain
 from nets.anatomy import Tape
 from nets.part import Part, Weights
 from nets.subject import Loss, Teacher
 from replay.batch import Batch
+from replay.prioritized import Prioritized
 from runs.rng import draw_seed, stream
 
 if TYPE_CHECKING:
@@ -44,6 +47,14 @@ class View:
         return float(self.learner.pace.ratio)
 
     @property
+    def cycles(self) -> bool:
+        return self.learner.rl.cycles
+
+    @property
+    def prioritized(self) -> bool:
+        return isinstance(self.learner.replay, Prioritized)
+
+    @property
     def metrics(self) -> Mapping[str, float]:
         return self.learner.chain.metrics
 
@@ -68,6 +79,12 @@ class View:
         learner = self.learner
         size = size or learner.learn.batch_size
         return learner.place(learner.replay.peek(size, self.rng, *learner.window, learner.ahead))
+
+    def augmented(self, batch: Batch) -> Batch:
+        for link in self.learner.chain.feeding:
+            if link.method.reach < Reach.LEARNING:  # those of that reach change how the agent learns
+                batch = link.method.before_update(link.state, self, batch)
+        return batch
 
     def held(self, size: int) -> Batch | None:
         learner = self.learner
@@ -96,8 +113,23 @@ class View:
     def thin(self, keep: float) -> None:
         self.learner.chain.leave(lambda: self.learner.thin(keep))
 
+    def refresh(self) -> None:
+        rng = self.learner.generator(self.seed())
+        self.learner.chain.leave(lambda: refresh(self.learner, rng))
+
     def teacher(self, path: str) -> Teacher:
         teachers = self.learner.teachers
         if path not in teachers:
             teachers[path] = read(path, self.learner)
         return teachers[path]
+
+
+@torch.no_grad()
+def refresh(learner: "Learner", rng: torch.Generator) -> None:
+    """Priorities from the errors that the networks now have."""
+    replay = learner.replay
+    assert isinstance(replay, Prioritized)
+    for batch in replay.everything(*learner.window):
+        for loss in learner.losses(learner.place(batch), rng):
+            if loss.td is not None:
+                replay.reprioritize(batch.index, loss.td)

@@ -3,7 +3,7 @@
 make = on_build(part, make)                each part, before weights exist
 state = init(subject)                      theta_0, norms, utilities
 for now in interact(agent, env):           act, step, replay.add, count, yield
-    evaluate, probe, snapshot, record what is due      sees the agent before any reset of this step
+    evaluate, probe, snapshot, record what is due      sees the agent before any reset of this step; acting()
     save if due or asked                   the one safe point; a resumed run enters here
     stop if asked, or clock["steps"] >= --steps
     chain.tick()                           apply() of what has fallen due in steps, episodes, tasks, or by a condition
@@ -18,7 +18,7 @@ update:
     reprioritize with the td of the losses that carry one
     chain.tick()                           updates, targets, resets
 
-tick: before_reset() of every method if one that `redraws` is due; apply() of what is due, in order of reach;
+tick: before_reset() of every method if one is `redrawing`; apply() of what is due, in order of reach;
     after_reset() of every method, with the names of the parameters that were redrawn (clock["resets"] += 1)
 """
 
@@ -29,7 +29,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from nets.part import Make
+from nets.part import Make, Weights
 from nets.subject import Loss, Subject
 from replay.batch import Batch
 from runs.units import NOWHEN, Period, When
@@ -41,12 +41,13 @@ Report = Mapping[str, Tensor | float]  # what a method did at one update; summed
 class Reach(IntEnum):
     """What a method rewrites, which is the order of firing at one point: a reset comes before what trims its result."""
 
-    NETWORK = 0
-    LAYER = 1
-    UNIT = 2
-    WEIGHT = 3
-    NORM = 4
-    LEARNING = 5  # extra updates: last, when all others have seen the new weights
+    AVERAGE = 0  # a return to old weights comes before whatever draws some of them anew
+    NETWORK = 1
+    LAYER = 2
+    UNIT = 3
+    WEIGHT = 4
+    NORM = 5
+    LEARNING = 6  # extra updates: last, when all others have seen the new weights
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Intervention:
 
     reach: ClassVar[Reach]
     touches: ClassVar[str]  # one line of docs/methods.md
-    redraws: ClassVar[bool] = False  # whether apply() draws networks anew, so that others must know
+    redraws: ClassVar[bool] = False  # whether apply() can draw networks anew, so that others must know
     follows: ClassVar[bool] = False  # whether it acts only where another method has drawn networks anew
     watches: ClassVar[bool] = False  # whether it reads subject.tape(part): activations and features of each update
     needs: ClassVar[str] = ""  # the flags without which it is refused, as typed; they may differ by agent
@@ -86,9 +87,18 @@ class Intervention:
         condition: When = getattr(self, f"{self.name()}_when", NOWHEN)
         return condition
 
+    @property
+    def unexamined(self) -> str:
+        """The mend, where it reads evaluations and the run has none before its end; "" if it reads none."""
+        return ""
+
     def refuse(self, subject: Subject) -> Iterator[str]:
         """Sentences that say why this cannot run on this agent, each with its mend."""
         yield from ()
+
+    def redrawing(self, state: State, subject: Subject) -> bool:
+        """Whether apply(), which has fallen due, will draw networks anew."""
+        return self.redraws
 
     def on_build(self, part: str, make: Make) -> Make:
         return make
@@ -101,6 +111,10 @@ class Intervention:
 
     def on_loss(self, state: State, subject: Subject, loss: Loss, batch: Batch) -> Tensor:
         return loss.value
+
+    def acting(self, state: State, subject: Subject, part: str) -> Weights | None:
+        """Weights that act and are evaluated in place of a part's own."""
+        return None
 
     # The hooks below are empty and called for the methods that fill them, hence no @abstractmethod.
     def after_backward(self, state: State, subject: Subject, part: str, batch: Batch) -> Report | None: ...

@@ -18,7 +18,7 @@ class CatchUp(Intervention):
     """Catching up: extra updates on the old replay after each reset (Schwarzer et al. 2023)"""
 
     reach = Reach.LEARNING
-    touches = "weights, optimizer, target by updates"
+    touches = "weights, optimizer, target by updates; priorities of what they learn from"
     follows = True
     fires = "after each reset"
 

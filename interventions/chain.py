@@ -12,7 +12,7 @@ from torch import Tensor
 from interventions.base import Intervention
 from interventions.link import Link, heard
 from nets.anatomy import Tape, record
-from nets.part import Make, Part
+from nets.part import Make, Part, Weights
 from nets.subject import Loss, Subject
 from replay.batch import Batch
 
@@ -38,9 +38,7 @@ class Chain:
         self.firing = False
         self.left: list[Callable[[], None]] = []
         self.metrics: dict[str, float] = {}  # the last recorded number of every tag
-
-    def names(self) -> list[str]:
-        return [m.name() for m in self.methods]
+        self.settle: Callable[[], None] = lambda: None  # what the agent does as soon as a method has fired
 
     def build(self, part: str, make: Make) -> Make:
         for method in self.methods:
@@ -65,19 +63,24 @@ class Chain:
 
             problems += [*unknown(method, subject), *idle(method, self.methods), *barred(method, self.methods)]
             problems += method.refuse(subject)
-            self.links.append(Link(method, rng, subject, witness))
+            self.links.append(Link(method, rng, subject, witness, self.settle))
         if problems:
             raise ValueError("\n".join(problems))
         for link in self.links:
             link.state = link.method.init(link.subject)
             link.fired = link.crossed
         self.watched = any(m.watches for m in self.methods)
-        self.feeding, self.losing, self.backing, self.updated = (
+        self.feeding, self.losing, self.backing, self.updated, self.lending = (
             [x for x in self.links if getattr(type(x.method), hook) is not getattr(Intervention, hook)]
-            for hook in ("before_update", "on_loss", "after_backward", "after_update")
+            for hook in ("before_update", "on_loss", "after_backward", "after_update", "acting")
         )
         busy = {x.name for hooked in (self.feeding, self.losing, self.backing, self.updated) for x in hooked}
         self.busy = [x for x in self.links if x.name in busy]  # act at every update
+
+    def acting(self, part: str) -> Weights | None:
+        """Weights that act in place of a part's own, if a method has any."""
+        rows = (link.method.acting(link.state, link.subject, part) for link in self.lending)
+        return next((row for row in rows if row is not None), None)
 
     # ---- hook points of an update
 
@@ -127,18 +130,16 @@ class Chain:
         if not due:
             return
         self.firing = True
-        redraws = any(link.method.redraws for link in due)
-        for link in self.links if redraws else ():
+        redrawing = [link for link in due if link.method.redrawing(link.state, link.subject)]
+        for link in self.links if redrawing else ():
             link.method.before_reset(link.state, link.subject)
         redrawn: dict[str, set[str]] = {}
         for link in due:
-            old = {} if not link.method.redraws else {n: p.weights() for n, p in link.subject.parts.items()}
-            self.events.append({"step": self.clock["steps"], **link.fire()})
-            for name, before in old.items():
-                now = dict(link.subject.parts[name].net.named_parameters())
-                changed = {path for path, w in before.items() if not bool((now[path] == w).all())}
-                redrawn[name] = redrawn.get(name, set()) | changed
-        if redraws:
+            row, moved = link.fire()
+            self.events.append({"step": self.clock["steps"], **row})
+            for name, paths in moved.items() if link in redrawing else ():
+                redrawn[name] = redrawn.get(name, set()) | paths
+        if redrawing:
             self.clock["resets"] += 1
             for link in self.links:
                 if row := link.follow(redrawn):

@@ -5,9 +5,10 @@ L_TD + c_t L_D is minimised with c_t = c_0 max(1 - t / T_d, 0). This plain form 
 
 L_D is the mean over a batch of the squared differences of values, or KL(teacher || student) of distributions; SAC's
 critics are compared on the replay's actions and on those of the teacher's policy. Batches are uniform over the replay
-whatever the agent samples. From T_d on training is plain, bit for bit, and the teacher is forgotten. Where the discount
-restarts at a reset the teacher's values are of another one: --distill-what policy. A reset before the first update is
-not distilled: there is nothing to keep. t counts updates, extra ones not included. Catching up comes first.
+whatever the agent samples. From T_d on training is plain, bit for bit, and the teacher is forgotten. Where n or gamma
+begin anew at a reset the teacher's values are of another return: only --distill-what policy then. A reset before the
+first update is not distilled: there is nothing to keep. t counts updates, extra ones not included. Catching up comes
+first.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -18,8 +19,7 @@ from typing import Literal
 from torch import Tensor
 
 from interventions.base import Intervention, Reach, Report, State
-from interventions.imitation import distance, fading, policy_gap, pupils
-from nets.part import Part
+from interventions.imitation import What, fading, gap, taught, unlike
 from nets.subject import Loss, Subject
 from replay.batch import Batch
 from runs.units import Count, broken
@@ -31,6 +31,7 @@ class Distill(Intervention):
 
     reach = Reach.LEARNING
     touches = "weights, optimizer, target by updates"
+    clashes = "`--distill-what outputs` where n or gamma begin anew at a reset"
     follows = True
     fires = "after each reset, and until its weight is 0"
 
@@ -42,7 +43,7 @@ class Distill(Intervention):
     """T_d: updates over which the factor falls to 0; 0 for no L_D beside the loss (ours: docs/algorithms.md)"""
     distill_teacher: Literal["online", "target"] = "online"
     """The teacher: the network before the reset, or its slow copy where it has one (BBF acts with that)"""
-    distill_what: Literal["outputs", "policy"] = "outputs"
+    distill_what: What = "outputs"
     """outputs: values and policies; policy: softmax(Q) or actor, if schedules restart (ours: docs/algorithms.md)"""
 
     def refuse(self, subject: Subject) -> Iterator[str]:
@@ -54,28 +55,18 @@ class Distill(Intervention):
         yield from broken(self, rules)
         if self.distill_teacher == "target" and all(part.target is None for part in subject.parts.values()):
             yield "distill_teacher target: no part has a slow network; use online"
-        if not self.taught(subject):
-            yield "distill_what policy: no part of this agent has a policy; use outputs"
-
-    def taught(self, subject: Subject) -> list[str]:
-        every = [name for name, part in subject.parts.items() if part.output is not None]
-        return every if self.distill_what == "outputs" else pupils(subject)
+        yield from unlike(subject, "distill_what", self.distill_what)
 
     def before_reset(self, state: State, subject: Subject) -> None:
         state.clear()
         if subject.clock["updates"]:
-            state["teacher"] = {name: self.kept(part) for name, part in subject.parts.items()}
-
-    def kept(self, part: Part) -> dict[str, Tensor]:
-        """Buffers too: a teacher's spectral norms and an actor's copy of an encoder are its own."""
-        slow = part.target if self.distill_teacher == "target" else None
-        net = part.net if slow is None else slow
-        return {name: x.detach().clone() for name, x in net.state_dict().items()}
+            slow = self.distill_teacher == "target"
+            state["teacher"] = {name: part.weights(slow, buffers=True) for name, part in subject.parts.items()}
 
     def after_reset(self, state: State, subject: Subject, redrawn: Mapping[str, Collection[str]]) -> Report | None:
         if "teacher" not in state:
             return None
-        state["students"] = [name for name in self.taught(subject) if redrawn.get(name)]
+        state["students"] = [name for name in taught(subject, self.distill_what) if redrawn.get(name)]
         extra = self.distill_updates if state["students"] else 0
         for _ in range(extra):
             subject.extra_update(lambda batch: self.lesson(state, subject, batch))
@@ -90,9 +81,7 @@ class Distill(Intervention):
             yield Loss(name, self.loss(state, subject, name, batch))
 
     def loss(self, state: State, subject: Subject, name: str, batch: Batch) -> Tensor:
-        if self.distill_what == "policy":
-            return policy_gap(subject, name, batch, state["teacher"], 1.0)
-        return distance(subject, name, batch, state["teacher"])
+        return gap(subject, name, batch, state["teacher"], self.distill_what)
 
     def weight(self, state: State, subject: Subject) -> float:
         if not state.get("students"):

@@ -4,8 +4,11 @@ For the last --generations-updates updates before --generations-every comes roun
 slow copies of its own learns beside the agent: one extra update for each of the agent's, of the agent's losses plus a
 weight that falls to 0 times the imitation of the present network (squares of values, KL of policies, teacher first).
 Then weights, slow copies and optimizer change places and the old network is gone; the replay stays. The schedule is
-ours, the paper's could not be verified. The student's slow copy moves by the part's own rule: a hard copy whenever the
-agent has one, a moving average with every update. What redraws the teacher on the way begins the student again.
+ours, the paper's could not be verified. The student's batches are uniform over the replay whatever the agent samples,
+and augmented as the agent's are, with draws of their own; other methods do not act on them. Its slow copy moves by the
+part's own rule: a hard copy whenever the agent has one, a moving average with every update. Where n or gamma begin anew
+with it the teacher's values are of another return: only --generations-what policy then. What redraws the teacher on the
+way begins the student again.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -14,7 +17,7 @@ from itertools import pairwise
 from math import inf
 
 from interventions.base import Intervention, Reach, State
-from interventions.imitation import distance, fading
+from interventions.imitation import What, fading, gap, taught, unlike
 from nets.subject import Loss, Subject
 from replay.batch import Batch
 from runs.units import NEVER, Count, Every, broken
@@ -26,7 +29,7 @@ class Generations(Intervention):
 
     reach = Reach.LEARNING
     touches = "weights, target, optimizer"
-    clashes = "periods in other units than steps and updates"
+    clashes = "periods in other units than steps and updates; `--generations-what outputs` where n or gamma begin anew"
     redraws = True
 
     generations_every: Every = NEVER
@@ -35,6 +38,8 @@ class Generations(Intervention):
     """For so many updates before, it learns beside the agent (ours: docs/algorithms.md)"""
     generations_weight: float = 1.0
     """Factor on the imitation at its birth; it falls linearly to 0 until it takes over (ours: docs/algorithms.md)"""
+    generations_what: What = "outputs"
+    """outputs: values and policies (Igl et al. 2021); policy: softmax(Q) or actor, if schedules restart (ours)"""
 
     def refuse(self, subject: Subject) -> Iterator[str]:
         every = self.generations_every
@@ -44,6 +49,7 @@ class Generations(Intervention):
             "generations_every": (every.unit in ("steps", "updates"), "in steps or updates, e.g. 250k:updates"),
         }
         yield from broken(self, rules)
+        yield from unlike(subject, "generations_what", self.generations_what)
         shortest = min((b - a for a, b in pairwise((0, *every.at))), default=every.n)
         if rules["generations_every"][0] and self.generations_updates > self.updates(subject, shortest):
             yield f"generations_updates: {self.generations_updates} do not fit into {every}; raise the period"
@@ -53,9 +59,10 @@ class Generations(Intervention):
         return ticks if self.generations_every.unit == "updates" else ticks * subject.ratio
 
     def left(self, subject: Subject) -> float:
-        """Updates until the next hand-over, this one included."""
+        """Updates until the next hand-over, this one included; infinite where none is left."""
         every, now = self.generations_every, subject.clock[self.generations_every.unit]
-        following = min((t for t in every.at if t > now), default=inf) if every.at else (now // every.n + 1) * every.n
+        ahead = every.at or [(now // every.n + 1) * every.n]
+        following = next((t for t in ahead if every.crossed(t) > every.crossed(now)), inf)
         return self.updates(subject, following - now + (every.unit == "updates"))
 
     def after_update(self, state: State, subject: Subject) -> None:
@@ -72,6 +79,10 @@ class Generations(Intervention):
             self.exchange(state, subject)
         state["updates"] += 1
 
+    def redrawing(self, state: State, subject: Subject) -> bool:
+        """Whether there is a student: not where the warm-up took its time."""
+        return bool(state)
+
     def exchange(self, state: State, subject: Subject) -> None:
         for name, part in subject.parts.items():
             part.exchange(state["students"][name])
@@ -80,10 +91,11 @@ class Generations(Intervention):
         """The agent's losses and the imitation of the network that is stored while the student stands in its place."""
         weight = fading(self.generations_weight, state["updates"], self.generations_updates)
         teacher = {name: stored["net"] for name, stored in state["students"].items()}
+        batch, pupils = subject.augmented(batch), taught(subject, self.generations_what)
         for loss in subject.losses(batch):
             value = loss.value
-            if weight and subject.parts[loss.part].output is not None:
-                value = value + weight * distance(subject, loss.part, batch, teacher)
+            if weight and loss.part in pupils:
+                value = value + weight * gap(subject, loss.part, batch, teacher, self.generations_what)
             yield Loss(loss.part, value)
 
     def follow(self, state: State, subject: Subject) -> None:

@@ -1,6 +1,7 @@
 """Imitation of frozen weights: what distillation, kickstarting and QDagger share (Agarwal et al. 2022, 2206.01626)."""
 
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from nets.subject import Subject, Teacher, TeacherChanged
 from replay.batch import Batch
 
 Lesson = Mapping[str, Weights]  # the teacher's weights of each part
+What = Literal["outputs", "policy"]  # all that parts say, or policies alone
 
 
 def fading(weight: float, past: int, length: int) -> float:
@@ -35,9 +37,7 @@ def policy_gap(subject: Subject, name: str, batch: Batch, lesson: Lesson, temper
     """Mean KL(teacher's policy || student's policy), []."""
     mine = subject.parts[name].output
     assert mine is not None
-    gap = mine.imitation(subject.run(name, batch), frozen(subject, name, batch, lesson), temperature)
-    assert gap is not None
-    return gap.mean()
+    return mine.imitation(subject.run(name, batch), frozen(subject, name, batch, lesson), temperature).mean()
 
 
 @torch.no_grad()
@@ -49,6 +49,30 @@ def frozen(subject: Subject, name: str, batch: Batch, lesson: Lesson) -> Tensor:
 def pupils(subject: Subject) -> list[str]:
     """The parts whose outputs are a policy."""
     return [name for name, part in subject.parts.items() if part.output is not None and part.output.policy]
+
+
+def taught(subject: Subject, what: What) -> list[str]:
+    """The parts that imitate."""
+    every = [name for name, part in subject.parts.items() if part.output is not None]
+    return every if what == "outputs" else pupils(subject)
+
+
+def gap(subject: Subject, name: str, batch: Batch, lesson: Lesson, what: What) -> Tensor:
+    """Mean distance [] of a part's outputs, or of its policy, from the teacher's."""
+    if what == "policy":
+        return policy_gap(subject, name, batch, lesson, 1.0)
+    return distance(subject, name, batch, lesson)
+
+
+def unlike(subject: Subject, flag: str, what: What) -> Iterator[str]:
+    """Sentences that say why a network cannot imitate this of the one that it follows."""
+    if what == "outputs" and subject.cycles:
+        yield (
+            f"{flag} outputs: n and gamma begin anew with the new network, so the teacher's values are of another "
+            f"return; use --{flag.replace('_', '-')} policy, or --n-step-start 0 --gamma-start 0"
+        )
+    if not taught(subject, what):
+        yield f"{flag} policy: no part of this agent has a policy; use outputs"
 
 
 def examined(subject: Subject, flag: str, path: str) -> Iterator[str]:

@@ -41,7 +41,7 @@ class Injection(Intervention):
     }
 
     injection_every: Every = NEVER
-    """When, e.g. 50M (agent steps), a list of them, or a period (Nikishin et al. 2023: once, at 1/4 of the run)"""
+    """When, e.g. 12.5M agent steps, a list of them, or a period (Nikishin et al. 2023: once, at 50M of 200M frames)"""
     injection_when: Condition = NOWHEN
     """Also when a recorded number crosses a level, e.g. "dormant > 0.3 rearm 0.2" (ours: docs/algorithms.md)"""
     injection_slots: Count = 1
@@ -74,18 +74,20 @@ class Injection(Intervention):
     def chosen(self, part: str) -> bool:
         return not self.injection_parts or part in self.injection_parts.split(",")
 
-    def init(self, subject: Subject) -> State:
-        return {"injections": 0}
+    def redrawing(self, state: State, subject: Subject) -> bool:
+        """Whether a slot is left."""
+        return any(self.room(part) for part in subject.parts.values())
+
+    def room(self, part: Part) -> bool:
+        slots = [tailed.injected for tailed in tails(part.net) if tailed.injected is not None]
+        return any(mine.filled() < self.injection_slots for mine in slots)
 
     def apply(self, state: State, subject: Subject) -> Report:
         """injected: 1, or 0 where no slot is left."""
-        if state["injections"] >= self.injection_slots:
-            return {"injected": 0.0}
-        state["injections"] += 1
-        for name, part in subject.parts.items():
-            if self.chosen(name) and list(tails(part.net)):
-                renew(part, subject.seed())
-        return {"injected": 1.0}
+        injected = [part for part in subject.parts.values() if self.room(part)]
+        for part in injected:
+            renew(part, subject.seed())
+        return {"injected": float(bool(injected))}
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ class Link:
     rng: np.random.Generator
     subject: Subject
     witness: Callable[[], Subject]
+    settle: Callable[[], None]
     state: State = field(default_factory=dict)
     fired: int = 0
     armed: bool = True
@@ -92,25 +93,28 @@ class Link:
         done = {f"{tag}/{name}": float(x) for name, x in report.items()}
         return {tag: 1.0, **done, f"speed/{self.name}": time.perf_counter() - start}
 
-    def fire(self) -> dict[str, float]:
-        """apply(), and its event row: parameters changed, ||change||, change of outputs, seconds, its own report."""
+    def fire(self) -> tuple[dict[str, float], dict[str, set[str]]]:
+        """apply(): its event row (parameters changed, ||change||, change of outputs, seconds, its own report), and the
+        names of the parameters of each part that are not what they were."""
         witness = self.witness()
         batch = witness.batch(PROBE_STATES)
         before, outputs, start = weights(self.subject), answers(self.subject, batch), time.perf_counter()
         report = self.method.apply(self.state, self.subject) or {}
+        self.settle()
         seconds = time.perf_counter() - start
-        tag = f"event/{self.name}"
-        moved = [b - a for a, b in zip(before, weights(self.subject), strict=True)]
+        tag, now = f"event/{self.name}", weights(self.subject)
+        moved = {part: {n: now[part][n] - w for n, w in row.items()} for part, row in before.items()}
+        every = [m for row in moved.values() for m in row.values()]
         row = {
             tag: 1.0,
-            f"{tag}/changed": sum(int(m.count_nonzero()) for m in moved) / sum(m.numel() for m in moved),
-            f"{tag}/norm": math.sqrt(sum(float(m.square().sum()) for m in moved)),
+            f"{tag}/changed": sum(int(m.count_nonzero()) for m in every) / sum(m.numel() for m in every),
+            f"{tag}/norm": math.sqrt(sum(float(m.square().sum()) for m in every)),
             f"speed/{self.name}": seconds,
             **{f"{tag}/{name}": float(x) for name, x in report.items()},
         }
         for part, new in answers(self.subject, batch).items():
             row[f"{tag}/output/{part}"] = float((new - outputs[part]).square().mean().sqrt())
-        return row
+        return row, {part: {n for n, m in ms.items() if bool(m.any())} for part, ms in moved.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Only what can differ from a link just made: a method without a period has no `fired`, and so on."""
@@ -150,9 +154,8 @@ def heard(tag: str, metrics: Mapping[str, float]) -> float | None:
     return metrics.get(tag, metrics.get(f"probe/{tag}"))
 
 
-@torch.no_grad()
-def weights(subject: Subject) -> list[Tensor]:
-    return [p.detach().clone() for part in subject.parts.values() for p in part.net.parameters()]
+def weights(subject: Subject) -> dict[str, dict[str, Tensor]]:
+    return {name: part.weights() for name, part in subject.parts.items()}
 
 
 @torch.no_grad()

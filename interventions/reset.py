@@ -22,12 +22,13 @@ class Reset(Intervention):
     """Resets: draw new weights, keep the replay (Nikishin et al. 2022)"""
 
     reach = Reach.NETWORK
-    touches = "weights, target, optimizer of the chosen groups"
+    touches = "weights, target, optimizer of the chosen groups; the replay and its priorities, if asked"
     clashes = "`--reset-inherit` below 1 for learners on data; `injection`"
     redraws = True
 
     reset_every: Every = NEVER
-    """How often to draw new weights, e.g. 100k (agent steps), 40k:updates or 20k,40k (Nikishin et al. 2022)"""
+    """How often to draw new weights, e.g. 100k (agent steps), 40k:updates, 20k,40k or 20k..100k, that is below 100k
+    (Nikishin et al. 2022)"""
     reset_when: Condition = NOWHEN
     """Also when a recorded number crosses a level, e.g. "dormant > 0.3 rearm 0.2" (ours: docs/algorithms.md)"""
     reset_groups: str = ""
@@ -40,6 +41,8 @@ class Reset(Intervention):
     """fresh: another draw each time; same: the run's first weights again, as SR-SAC's code does (D'Oro et al. 2023)"""
     reset_inherit: float = 1.0
     """Fraction of the replay, the newest, that is kept: 1 all (Nikishin et al. 2022), 0 none, then warming up again"""
+    reset_priorities: Literal["keep", "refresh"] = "keep"
+    """Priorities are kept (BBF, 2305.19452), or made anew of the new network's errors (ours: docs/algorithms.md)"""
 
     def refuse(self, subject: Subject) -> Iterator[str]:
         yield from broken(self, {"reset_inherit": (0 <= self.reset_inherit <= 1, "from 0 to 1")})
@@ -47,6 +50,8 @@ class Reset(Intervention):
             yield "reset_inherit: labelled data are no replay that could be forgotten; leave it at 1"
         if self.reset_init == "same" and self.reset_target == "own":
             yield "reset_target own: with --reset-init same there is one draw for all; use copy or keep"
+        if self.reset_priorities == "refresh" and not subject.prioritized:
+            yield "reset_priorities refresh: nothing is drawn by priority; add --priority-exponent .5, or keep"
 
     def init(self, subject: Subject) -> State:
         same = self.reset_init == "same"
@@ -58,6 +63,8 @@ class Reset(Intervention):
             part.redraw(subject.seed, self.reset_groups, target=self.reset_target, phi=phi)
         if self.reset_inherit < 1:
             subject.thin(self.reset_inherit)
+        if self.reset_priorities == "refresh":
+            subject.refresh()
 
     def chosen(self, subject: Subject) -> Iterator[tuple[str, Part]]:
         names = self.reset_parts.split(",") if self.reset_parts else subject.parts

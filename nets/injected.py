@@ -137,16 +137,7 @@ def inject(tailed: Tailed, fresh: Tailed) -> None:
     slot = tailed.injected.rows()[tailed.injected.filled()]
     rows = zip(tailed.tail(), fresh.tail(), slot.old.pieces(), slot.new.pieces(), strict=True)
     for live, draw, old, new in rows:
-        assume(old, live)
-        assume(live, draw)
-        assume(new, draw)
+        old.load_state_dict(live.state_dict())
+        live.load_state_dict(draw.state_dict())
+        new.load_state_dict(draw.state_dict())
     slot.open.fill_(True)
-
-
-def assume(module: nn.Module, other: nn.Module) -> None:
-    """The parameters and buffers of its like, in place."""
-    for mine, theirs in (
-        *zip(module.parameters(), other.parameters(), strict=True),
-        *zip(module.buffers(), other.buffers(), strict=True),
-    ):
-        mine.copy_(theirs)

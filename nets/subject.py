@@ -18,7 +18,8 @@ class Loss(NamedTuple):
     """What `Learner.losses` yields: the part to step and its loss [].
 
     Where values are regressed: td, goal minus prediction with its graph, [B] or [K, B] of an ensemble; goal [B]; and
-    `of`, the function with value == of(td), so that a method may rescale the error.
+    `of`, the function with value == of(td), so that a method may rescale the error. each: of a policy, what its loss
+    is the mean of, [B].
     """
 
     part: str
@@ -27,6 +28,7 @@ class Loss(NamedTuple):
     metrics: Mapping[str, Tensor] = EMPTY
     goal: Tensor | None = None
     of: Error | None = None
+    each: Tensor | None = None
 
 
 class Subject(Protocol):
@@ -55,6 +57,16 @@ class Subject(Protocol):
         ...
 
     @property
+    def cycles(self) -> bool:
+        """Whether n or gamma begin anew at each reset, so that values before and after one are of another return."""
+        ...
+
+    @property
+    def prioritized(self) -> bool:
+        """Whether the replay is drawn from by priority."""
+        ...
+
+    @property
     def metrics(self) -> Mapping[str, float]:
         """The last recorded number of every tag, wall time excepted."""
         ...
@@ -78,6 +90,11 @@ class Subject(Protocol):
 
     def batch(self, size: int = 0) -> Batch:
         """A batch of the replay drawn with the caller's own stream, in memory of its own; 0 is a minibatch's size."""
+        ...
+
+    def augmented(self, batch: Batch) -> Batch:
+        """The batch as the agent's own losses see it: changed by the methods that change nothing else, with draws of
+        the caller's own stream."""
         ...
 
     def held(self, size: int) -> Batch | None:
@@ -104,6 +121,11 @@ class Subject(Protocol):
 
     def thin(self, keep: float) -> None:
         """Keep the newest fraction of the replay once all has fired that fires now; the warm-up begins again at 0."""
+        ...
+
+    def refresh(self) -> None:
+        """Make the priorities of all that is stored anew once all has fired that fires now, from the errors that the
+        networks then have: a forward pass of each transition, as it is stored."""
         ...
 
     def teacher(self, path: str) -> "Teacher":

@@ -5,6 +5,7 @@ learned from. Importance weights are (P + 1e-10)^-weight over their maximum in t
 Rainbow in dqn_zoo and CleanRL: the second from .4 to 1. dqn_zoo mixes .001 of uniform sampling in; we do not.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import dm_env
@@ -17,6 +18,7 @@ from replay.ring import Keys, Ring
 from replay.sumtree import SumTree
 from replay.uniform import Uniform
 
+CHUNK = 256  # transitions at a time, of everything
 TINY = 1e-10  # (Dopamine) what was fitted perfectly, or is drawn almost never, still counts
 
 
@@ -96,6 +98,13 @@ class Prioritized:
     def gather(self, index: Keys, n: int = 1, gamma: float = 0.99, out: Batch | None = None, k: int = 0) -> Batch:
         """The transitions at the given index [B], all of weight 1."""
         return self.uniform.gather(index, n, gamma, out, k)
+
+    def everything(self, n: int = 1, gamma: float = 0.99) -> Iterator[Batch]:
+        """All that may be drawn, each once, oldest first, in batches of memory of their own."""
+        keys = self.ring.transitions()
+        keys = keys[self.ring.trained(keys)]
+        for first in range(0, len(keys), CHUNK):
+            yield self.gather(keys[first : first + CHUNK], n, gamma)
 
     def held(self, size: int, rng: np.random.Generator, n: int = 1, gamma: float = 0.99) -> Batch | None:
         return self.uniform.held(size, rng, n, gamma)

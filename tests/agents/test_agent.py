@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from agents.dqn import DQN
-from agents.learner import NotFinite
+from agents.tally import NotFinite
 from envs.spec import EnvSpec
 from runs import pack
 from runs.rng import stream

@@ -267,6 +267,26 @@ def test_the_actor_sees_as_the_critics_do_from_birth_and_after_every_update(kind
     agree()
 
 
+@BOTH
+@pytest.mark.parametrize("flags", [[], ["--reset-inherit=0"]])
+def test_the_actor_sees_at_once_by_an_encoder_that_was_drawn_anew(kind, flags):
+    learner = walked(kind, 60, "--reset-every=1k", *flags)
+    critic, actor = (learner.parts[name].net for name in ("critic", "actor"))
+    before, learner.clock["steps"] = {name: x.clone() for name, x in actor.encoder.worn().items()}, 1000
+    learner.chain.tick()
+    for name, p in critic.encoder.named_parameters():
+        assert torch.equal(actor.encoder.worn()[name], p)
+        assert name.endswith("bias") or not torch.equal(before[name], p)
+
+
+def test_the_record_of_a_reset_of_the_critics_says_that_it_moved_the_actor():
+    learner = walked("drqv2", 60, "--reset-every=1k", "--reset-parts=critic")
+    learner.clock["steps"] = 1000
+    learner.chain.tick()
+    (event,) = learner.chain.drain()
+    assert event["event/reset/output/actor"] > 0
+
+
 def test_weights_of_the_actor_alone_say_what_it_does():
     """As a teacher's must, which is read from a checkpoint: another run's actor sees by its own encoder."""
     learner, other = walked("drq", 60), walked("drq", 80, "--seed=1")

@@ -15,6 +15,7 @@ from agents.explore import log_sigma, squashed
 from agents.flags import parse
 from agents.sac import SAC, SACConfig
 from tests.agents.tiny import played
+from tests.laws.members import learn, taken
 
 LINE = "--env=toy:reach --preset=none --hidden 8 8 --batch-size=16 --capacity=200 --warmup=40 --alpha-init=0.7"
 
@@ -227,6 +228,14 @@ def test_with_layer_norm_q_is_bounded_by_its_output_weights():
         assert (q.abs() <= out.weight.norm() * math.sqrt(8) + out.bias.abs() + 1e-4).all()
     assert "LayerNorm" not in str(learner.parts["actor"].net)
     assert "GroupNorm" not in str(learner.parts["actor"].net)
+
+
+@pytest.mark.parametrize("reset", [12, 13])
+def test_with_actor_every_2_the_actor_makes_as_many_steps_as_the_critics_in_extra_updates_too(reset):
+    flags = ["--actor-every=2", f"--reset-every={reset}:updates", "--catchup-updates=40"]
+    world, learner = taken("sac", "toy:reach", *flags)
+    learn(learner, world, reset)
+    assert {name: part.age for name, part in learner.parts.items()} == {"critic": 40, "actor": 40, "alpha": 40}
 
 
 def test_a_reset_redraws_every_part_anew_and_leaves_replay_and_games_alone():

@@ -51,7 +51,7 @@ def test_an_agent_stands_as_it_was_without_its_replay(run, name, env):
 def test_networks_stand_as_the_methods_have_shaped_them(run):
     path = run("dqn", "toy:chain", "--popart-rate=0.1", "--loss=mse", "--redo-every=7:updates")
     learner = thaw(path, 60).learner
-    assert learner.chain.names() == ["popart"]
+    assert [m.name() for m in learner.chain.methods] == ["popart"]
     writer = learner.parts["q"].net.outputs()[0]
     assert torch.equal(
         writer.output_lens.sigma, load(path).state["agent"]["parts"]["q"]["net"]["head.value.output_lens.sigma"]

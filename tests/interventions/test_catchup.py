@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from agents.build import build
-from agents.learner import NotFinite
+from agents.tally import NotFinite
 from interventions.catchup import CatchUp
 from interventions.reset import Reset
 from runs.units import period

@@ -10,6 +10,8 @@ from runs.rng import stream
 from tests.interventions.small import IMAGES, VECTORS, named
 from tests.laws.members import AGENTS, learn, parsed, same, small, taken
 
+CBP = ["--cbp-rate=0.01", "--cbp-maturity=5", "--adam-step=elements"]
+SNR = ["--snr-eta=0.5", "--snr-tau-max=5"]
 ENVS = {"dqn": IMAGES, "sac": "toy:reach", "classifier": "labels:generated"}
 
 
@@ -28,6 +30,18 @@ def tick(learner, updates=13):
 
 def state(learner):
     return next(link.state for link in learner.chain.links if link.name == "distill")
+
+
+@pytest.mark.parametrize("beside", [CBP, SNR])
+def test_what_acts_on_the_agent_does_not_count_the_minibatches_of_the_burst(beside):
+    ends = []
+    for flags in ([], ["--distill-updates=60"]):
+        world, learner = taken("dqn", IMAGES, "--reset-every=13:updates", *beside, *flags)
+        learn(learner, world, 13)
+        ends.append({link.name: link.state_dict() for link in learner.chain.links if link.name in ("cbp", "snr")})
+    assert learner.clock["extra"] == 60
+    assert len(ends[0]) == 1
+    assert same(*ends)
 
 
 def gaps(learner, teacher, size=64):

@@ -1,14 +1,21 @@
 """Law 6: ITER, a student that takes over (Igl et al. 2021)."""
 
+import math
+
 import pytest
 import torch
 
 from agents.build import build
-from agents.learner import NotFinite
+from agents.tally import NotFinite
+from interventions.base import Intervention, Reach
 from runs.units import period
 from tests.interventions.small import IMAGES, VECTORS, named
-from tests.laws.members import AGENTS, learn, parsed, same, small, taken
+from tests.laws.members import AGENTS, METHODS, learn, parsed, same, small, taken
 
+BESIDE = [
+    ["--cbp-rate=0.2", "--cbp-maturity=8", "--adam-step=elements"],
+    ["--snr-eta=0.5", "--snr-tau-max=5", "--snr-adapt=3:updates"],
+]
 ENVS = {"dqn": IMAGES, "sac": "toy:reach", "classifier": "labels:generated"}
 ON = ["--generations-every=20:updates", "--generations-updates=6"]
 
@@ -18,19 +25,34 @@ def parts(learner):
 
 
 def state(learner):
-    return learner.chain.links[0].state
+    return next(link.state for link in learner.chain.links if link.name == "generations")
+
+
+def others(learner):
+    """What all other methods keep."""
+    return {link.name: link.state_dict() for link in learner.chain.links if link.name != "generations"}
+
+
+def untouched(name, *beside):
+    """(the agent's and its other methods' state without ITER, with ITER) one update before the hand-over."""
+    ends = []
+    for flags in ([], ON):
+        world, learner = taken(name, ENVS[name], *flags, *beside)
+        learn(learner, world, 19)
+        ends.append({"parts": parts(learner), "methods": others(learner)})
+    assert learner.clock["extra"] == 5
+    assert learner.clock["resets"] == 0
+    return ends
 
 
 @pytest.mark.parametrize("name", ENVS)
 def test_the_teacher_is_untouched_until_the_student_takes_over(name):
-    ends = []
-    for flags in ([], ON):
-        world, learner = taken(name, ENVS[name], *flags)
-        learn(learner, world, 19)
-        ends.append(parts(learner))
-    assert same(*ends)
-    assert learner.clock["extra"] == 5
-    assert learner.clock["resets"] == 0
+    assert same(*untouched(name))
+
+
+@pytest.mark.parametrize("beside", [*BESIDE, ["--augment-on"]])
+def test_what_acts_on_the_teacher_does_not_count_the_student_s_minibatches(beside):
+    assert same(*untouched("dqn", *beside))
 
 
 @pytest.mark.parametrize("name", ENVS)
@@ -127,6 +149,35 @@ def test_where_a_number_is_not_finite_the_agent_is_what_stands():
 
 
 @pytest.mark.parametrize(
+    ("name", "flags"), [("dqn", ["--augment-on"]), ("sac", ["--amplitude-low=0.5", "--amplitude-high=0.6"])]
+)
+def test_the_student_sees_what_the_agent_sees(name, flags):
+    shown = {}
+    for beside in ([], flags):
+        world, learner = taken(name, ENVS[name], *ON, *beside)
+        learn(learner, world, 16)
+        seen = shown[len(beside)] = []
+        losses = learner.losses
+        learner.losses = lambda batch, rng, losses=losses, seen=seen: (seen.append(batch), losses(batch, rng))[1]
+        learner.update()
+    agents, student = shown[len(flags)]
+    assert agents.obs.dtype == student.obs.dtype == torch.float32
+    for batch in (agents, student):
+        assert not any(torch.equal(batch.obs, plain.obs) for plain in shown[0])
+    if name == "sac":
+        size = [
+            batch.obs.abs().mean() / plain.obs.abs().mean() for batch, plain in zip(shown[2], shown[0], strict=True)
+        ]
+        assert all(0.5 < x < 0.6 for x in size[1:])
+
+
+@pytest.mark.parametrize("kind", [m for m in METHODS.values() if m.before_update is not Intervention.before_update])
+def test_what_changes_a_minibatch_and_nothing_else_keeps_no_state(kind):
+    """As the student's minibatches pass it, too."""
+    assert kind.reach is Reach.LEARNING or kind.init is Intervention.init
+
+
+@pytest.mark.parametrize(
     ("flags", "word"),
     [
         (["--generations-every=3:episodes"], "in steps or updates"),
@@ -138,6 +189,16 @@ def test_where_a_number_is_not_finite_the_agent_is_what_stands():
 def test_what_has_no_meaning_is_refused_with_a_sentence(flags, word):
     with pytest.raises(ValueError, match=word):
         build(AGENTS["dqn"][0], parsed("dqn", f"--env={VECTORS}", "--preset=none", *small("dqn"), *flags))
+
+
+def test_no_student_begins_where_none_will_take_over():
+    for every in ("20:updates..40", "10,20:updates"):
+        _, learner = taken("dqn", VECTORS, f"--generations-every={every}", "--generations-updates=5")
+        left = []
+        for updates in (18, 20, 38):
+            learner.clock["updates"] = updates
+            left.append(learner.chain.links[0].method.left(learner.chain.links[0].subject))
+        assert left == [3, math.inf, math.inf]
 
 
 def test_a_period_in_steps_counts_by_the_replay_ratio():

@@ -18,6 +18,7 @@ CASES = [
     ("dqn", VECTORS, []),
     ("dqn", VECTORS, ["--injection-groups=torso,head"]),
     ("dqn", IMAGES, ["--specnorm-scale=1"]),
+    ("dqn", IMAGES, ["--parseval-weight=1e-3", "--parseval-diagonal"]),
     ("sac", "toy:reach", []),
     ("sac", "toy:reach", ["--critic-net=simba", "--actor-net=bro"]),
     ("classifier", "labels:generated", []),
@@ -90,6 +91,8 @@ def test_after_one_update_the_outputs_change_and_frozen_heads_have_neither_gradi
     frozen = {n: p for n, p in part.net.named_parameters() if not p.requires_grad}
     assert frozen
     assert all(p.grad is None and torch.equal(p, weights[n]) for n, p in frozen.items())
+    live = {n: p for n, p in part.net.named_parameters() if p.requires_grad}
+    assert all(p.grad is not None and p.grad.any() and not torch.equal(p, weights[n]) for n, p in live.items())
 
 
 def test_the_number_of_trainable_parameters_is_that_of_the_plain_network():
@@ -174,6 +177,12 @@ def test_a_period_injects_once_and_says_when_it_did_not():
     assert [row["event/injection/injected"] for row in rows] == [1.0, 0.0, 0.0]
     assert rows[0]["event/injection/output/q"] < 1e-6
     assert rows[1]["event/injection/changed"] == 0.0
+
+
+def test_an_injection_without_a_slot_is_no_reset():
+    _, learner = agent("dqn", IMAGES, "--injection-every=5:updates", "--catchup-updates=4", updates=17)
+    assert learner.clock["resets"] == 1
+    assert learner.clock["extra"] == 4
 
 
 def test_only_the_chosen_parts_are_injected():

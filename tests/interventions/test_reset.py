@@ -192,6 +192,8 @@ def test_what_fires_with_a_reset_still_has_the_old_replay():
         (("dqn", VECTORS, "--reset-inherit=1.5"), "from 0 to 1"),
         (("dqn", VECTORS, "--reset-init=same", "--reset-target=own"), "one draw for all"),
         (("classifier", "labels:generated", "--reset-inherit=0.5"), "labelled data"),
+        (("dqn", VECTORS, "--reset-priorities=refresh"), "nothing is drawn by priority; add --priority-exponent"),
+        (("classifier", "labels:generated", "--reset-priorities=refresh"), "nothing is drawn by priority"),
     ],
 )
 def test_what_has_no_meaning_is_refused_with_a_sentence(agent_flags, word):

@@ -181,6 +181,19 @@ def test_all_but_sampling_is_that_of_uniform_replay():
     assert len(replay) == len(plain) and replay.logs() == {"replay": replay.ring}
 
 
+def test_everything_is_each_transition_that_is_learned_from_once_and_in_order(monkeypatch):
+    monkeypatch.setattr("replay.prioritized.CHUNK", 16)
+    replay = filled(rows=400, capacity=300, holdout=0.3)
+    keys = replay.ring.transitions()
+    keys = keys[replay.ring.trained(keys)]
+    batches = list(replay.everything(3, 0.9))
+    assert torch.cat([batch.index for batch in batches]).tolist() == keys.tolist()
+    assert {len(batch.index) for batch in batches[:-1]} == {16}
+    for batch in batches:
+        wanted = replay.gather(batch.index.numpy(), 3, 0.9)
+        assert all(torch.equal(a, b) for a, b in zip(batch[:7], wanted[:7], strict=True))
+
+
 def test_a_sample_is_what_gather_returns_but_for_its_weights():
     replay = learned()
     batch = replay.sample(16, np.random.default_rng(0), 3, 0.9, k=4)
