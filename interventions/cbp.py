@@ -4,7 +4,10 @@ At every update of a part each unit grows older by 1 and its utility follows a r
 (units older than the maturity) replacements and makes them one by one, the least useful first. A replaced unit's mean
 activation moves into its readers' biases before its outgoing weights become zero. The authors clear that mean before
 they use it, so that they move nothing: --cbp-compat. Incoming weights are drawn as at birth; the authors draw U(+-b),
-b = sqrt(2) sqrt(3 / fan_in), with zero bias: --cbp-init kaiming.
+b = gain sqrt(3 / fan_in), with the gain of the layer's activation and zero bias: --cbp-init kaiming. What is owed adds
+up to whole units, as in the paper and most of the authors' code; their GnT, without `accumulate`, draws a fraction
+instead, and so do their runs with PPO: --cbp-count bernoulli. (Where more than one is owed it drops the fraction; ours
+draws it.)
 A unit is a channel of a convolution, its statistics go over batch and space, and copies (CReLU, Fourier) add up; so
 behind a flatten, at the borders of a padded convolution and under spectral normalisation the transfer holds on average
 over positions only. Behind a norm, which couples the units of a layer, replacing one moves the others.
@@ -22,6 +25,7 @@ from torch import Tensor
 from interventions.base import Intervention, Reach, Report, State
 from interventions.surgery import absent, born, chosen, rebirth, reborn
 from nets.anatomy import Edge, Layer, Writer
+from nets.gain import gain
 from nets.part import Part
 from nets.subject import Subject
 from replay.batch import Batch
@@ -29,7 +33,6 @@ from runs.units import Count, broken
 
 Utility = Literal["contribution", "zero_contribution", "adaptable_contribution"]
 Row = dict[str, Any]  # of a layer: utility, age [U]; mean [copies, U]; owed []
-GAIN = 2**0.5  # of ReLU, in the authors' bound
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,9 @@ class CBP(Intervention):
     """Decay per update of the running utility and of the mean activation: eta (Dohare et al. 2024: .99)"""
     cbp_init: Literal["fresh", "kaiming"] = "fresh"
     """Incoming weights: drawn as the network was (ours), or by the authors' bound (Dohare et al. 2024)"""
+    cbp_count: Literal["accumulate", "bernoulli"] = "accumulate"
+    """What is owed adds up to whole units (the paper), or is drawn at each update (Dohare et al. 2024, lop/algos/gnt.py
+    as PPO calls it). The mean is the same; accumulate is the default because it adds no noise of its own"""
     cbp_compat: bool = False
     """As the authors' code, which moves no mean into the readers' biases (Dohare et al. 2024, lop/algos/gnt.py)"""
     cbp_groups: str = ""
@@ -104,6 +110,8 @@ class CBP(Intervention):
         report = {}
         for name, rows in state.items():
             units: dict[str, Tensor] = {}
+            if self.cbp_count == "bernoulli":
+                draw(rows, subject.seed())
             if bool((torch.stack([row["owed"] for row in rows.values()]) >= 1).any()):
                 units = {layer: due(row, self.cbp_maturity, self.cbp_decay) for layer, row in rows.items()}
                 self.replace(subject, subject.parts[name], rows, units)
@@ -151,6 +159,13 @@ def grow(row: Row, rate: float, maturity: int) -> None:
     """One update older; what is owed grows by rate x (mature units)."""
     row["age"] += 1
     row["owed"].add_((row["age"] > maturity).sum(), alpha=rate)
+
+
+def draw(rows: Mapping[str, Row], seed: int) -> None:
+    """What each layer owes becomes a whole number with that mean; nothing stays owed but what could not be replaced."""
+    noise = torch.rand(len(rows), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    for row, u in zip(rows.values(), noise.tolist(), strict=True):
+        row["owed"].add_(u).floor_()
 
 
 def due(row: Row, maturity: int, decay: float) -> Tensor:
@@ -203,12 +218,13 @@ def bias_of(writer: Writer) -> Tensor | None:
 def kaiming(fresh: Mapping[str, Layer], units: Mapping[str, Tensor], seed: int) -> None:
     """Incoming weights U(+-b) and zero biases, in place of what a fresh network has."""
     for name, which in units.items():
-        writer = fresh[name].writer
+        layer = fresh[name]
+        writer = layer.writer
         weight, bias = writer.matrices[0], bias_of(writer)
         rng = torch.Generator(weight.device).manual_seed(seed)
         seed += 1
         rows = torch.empty_like(weight[which], memory_format=torch.contiguous_format)
-        bound = GAIN * (3 / weight[0].numel()) ** 0.5
+        bound = gain(layer.act) * (3 / weight[0].numel()) ** 0.5
         weight[which] = rows.uniform_(-bound, bound, generator=rng)
         if bias is not None:
             bias.zero_()

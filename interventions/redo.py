@@ -4,7 +4,9 @@ The paper scores 64 states; we score --redo-batch 256: a unit silent on 64 state
 The outputs are unchanged only at tau 0 and without a norm, which couples the units of a layer; behind one a unit is
 hardly ever dormant, and ReGraMa is the better choice. With leaky ReLU and tanh |h| does not measure saturation; a unit
 of CReLU is dormant when both halves are. The slow network follows at its next sync. The step count of Adam, one number
-for a whole tensor, is kept by default.
+for a whole tensor, is kept by default; counts per element are zero where a unit is reborn, and `--redo-step reset`
+zeroes those of the whole tensor. The authors' runs stop recycling (dopamine labs/redo, reset_end_step) at 2.5M updates
+with DQN, at 400k with DrQ(eps): `--redo-every 1k:updates..2.5M`.
 """
 
 from collections.abc import Iterator
@@ -16,8 +18,10 @@ import torch
 from torch import Tensor
 
 from interventions.base import Intervention, Reach, Report, State
+from interventions.optreset import kept
 from interventions.surgery import absent, chosen, recycle
 from nets.anatomy import dormancy, record, score
+from nets.optim import COUNTS
 from nets.subject import Subject
 from replay.batch import Batch
 from runs.units import NEVER, NOWHEN, Condition, Every, broken
@@ -31,7 +35,7 @@ class ReDo(Intervention):
     touches = "rows, columns and moments of dormant units"
 
     redo_every: Every = NEVER
-    """How often, e.g. 1k:updates (the paper's period)"""
+    """How often, e.g. 1k:updates (the paper's period), or 1k:updates..2.5M, below 2.5M (Dopamine labs/redo)"""
     redo_when: Condition = NOWHEN
     """Also when a recorded number crosses a level, e.g. "dormant > 0.3 rearm 0.2" (ours: docs/algorithms.md)"""
     redo_tau: float = 0.1
@@ -43,7 +47,7 @@ class ReDo(Intervention):
     redo_outgoing: float = 0.0
     """Outgoing weights are this times a fresh draw: 0, or 1 for random ones (the paper: as good or worse)"""
     redo_step: Literal["keep", "reset"] = "keep"
-    """Adam's step count of every tensor touched: keep as the paper, or reset as timoklein/redo"""
+    """Adam's step counts of all of every tensor touched: keep as the paper, or reset as timoklein/redo"""
 
     def refuse(self, subject: Subject) -> Iterator[str]:
         rules = {
@@ -53,6 +57,9 @@ class ReDo(Intervention):
         }
         yield from broken(self, rules)
         yield from absent(subject, "redo", self.redo_groups)
+        part = next(iter(subject.parts.values()))
+        if self.redo_step == "reset" and not COUNTS & kept(part):
+            yield f"redo_step reset: {type(part.opt).__name__} counts no steps; leave it at keep, or use adam"
 
     @torch.no_grad()
     def apply(self, state: State, subject: Subject) -> Report:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nets.anatomy import Layer, member
+from nets.optim import COUNTS
 from nets.part import Part
 from nets.subject import Subject
 
@@ -36,8 +37,8 @@ def born(part: Part, seed: int) -> dict[str, Layer]:
 
 
 def recycle(part: Part, units: Mapping[str, Tensor], seed: int, restart: bool = False, outgoing: float = 0.0) -> None:
-    """{layer: units [K]}: reborn from the draw of this seed. restart: Adam's step count of every tensor touched, too.
-    outgoing: outgoing weights are this times the draw's."""
+    """{layer: units [K]}: reborn from the draw of this seed. restart: Adam's step counts, of the whole of every
+    tensor touched. outgoing: outgoing weights are this times the draw's."""
     if any(which.numel() for which in units.values()):
         rebirth(part, units, born(part, seed), restart, outgoing)
 
@@ -90,4 +91,4 @@ def forget(part: Part, p: Tensor, index: Tensor | tuple[slice | Tensor, ...], re
         return
     part.forget(p, index)
     if restart:
-        part.forget(p, slots=("step",))
+        part.forget(p, slots=tuple(COUNTS))

@@ -1,4 +1,4 @@
-"""Counts, periods and conditions as people write them: 100k, 1k:updates, 20k,40k, dormant > 0.3, never."""
+"""Counts, periods and conditions as people write them: 100k, 1k:updates, 20k,40k, 20k..100k, dormant > 0.3, never."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,44 +36,54 @@ def spell(n: int) -> str:
 
 @dataclass(frozen=True)
 class Period:
-    """How often, or when: every `n` of `unit`, or once at each count in `at`. Falsy means never."""
+    """How often, or when: every `n` of `unit`, always or below `until`; or once at each count in `at`. Falsy: never."""
 
     n: int = 0
     unit: Unit = "steps"
     at: tuple[int, ...] = ()
+    until: int = 0
 
     def __bool__(self) -> bool:
         return self.n > 0 or bool(self.at)
 
     def crossed(self, clock: int) -> int:
         """How many times this period has come round when its clock stands at `clock`."""
-        return sum(t <= clock for t in self.at) if self.at else (clock // self.n if self.n else 0)
+        if self.at or not self.n:
+            return sum(t <= clock for t in self.at)
+        return (min(clock, self.until - 1) if self.until else clock) // self.n
 
     def __str__(self) -> str:
         if not self:
             return "never"
         tail = "" if self.unit == "steps" else f":{self.unit}"
-        return ",".join(spell(t) for t in self.at or (self.n,)) + tail
+        end = f"..{spell(self.until)}" if self.until else ""
+        return ",".join(spell(t) for t in self.at or (self.n,)) + tail + end
 
 
 NEVER = Period()
 
 
 def period(text: str) -> Period:
-    """ "1k:updates" -> Period(1000, "updates"); "20k,40k" -> at these steps; "never" -> NEVER."""
+    """ "1k:updates" -> Period(1000, "updates"); "1k:updates..9k" -> the last time at 8k; "20k,40k" -> at these steps;
+    "never" -> NEVER."""
     if text == "never":
         return NEVER
-    numbers, colon, unit = text.partition(":")
+    start, dots, end = text.partition("..")
+    numbers, colon, unit = start.partition(":")
     if colon and unit not in UNITS:
         raise ValueError(f"{text!r}: no unit {unit!r}; write one of {', '.join(UNITS)}")
     try:
         counts = tuple(count(part) for part in numbers.split(","))
+        until = count(end) if dots else 0
     except ValueError:
-        counts = ()
-    if not counts or 0 in counts or list(counts) != sorted(set(counts)):
-        raise ValueError(f"{text!r} is not a period; write e.g. 100k, 1k:updates, 20k,40k,60k or never")
+        counts, until = (), 0
+    odd = dots and (len(counts) > 1 or end.startswith("."))  # 5...5M may end at 500k or at 5M
+    if not counts or odd or 0 in counts or list(counts) != sorted(set(counts)):
+        raise ValueError(f"{text!r} is not a period; write e.g. 100k, 1k:updates, 1k:updates..2M, 20k,40k,60k or never")
+    if dots and until <= counts[0]:
+        raise ValueError(f"{text!r} never comes round; it ends before {spell(until)}, so write more than {numbers}")
     which = cast(Unit, unit or "steps")
-    return Period(counts[0], which) if len(counts) == 1 else Period(0, which, counts)
+    return Period(counts[0], which, (), until) if len(counts) == 1 else Period(0, which, counts)
 
 
 @dataclass(frozen=True)

@@ -205,13 +205,24 @@ def test_incoming_weights_are_those_of_a_fresh_network_or_the_authors_bound():
         assert (writer.bias[3] == 0) == (init == "kaiming")
 
 
-def test_the_authors_bound():
-    learner = agent(IMAGES, ELEMENTS, "--hidden=256", "--width=1", updates=0)
+GAINS = [  # of torch.nn.init.calculate_gain, as lop/algos/gnt.py
+    (["--activation=relu"], 2**0.5),
+    (["--activation=tanh"], 5 / 3),
+    (["--activation=leaky_relu", "--slope=0.5"], (2 / 1.25) ** 0.5),
+    (["--activation=prelu"], (2 / 1.0625) ** 0.5),
+    (["--activation=crelu"], 2**0.5),
+    (["--activation=fourier"], 2**0.5),
+]
+
+
+@pytest.mark.parametrize(("flags", "gain"), GAINS)
+def test_the_authors_bound_has_the_gain_of_the_activation(flags, gain):
+    learner = agent(IMAGES, ELEMENTS, "--hidden=256", "--width=1", *flags, updates=0)
     subject, method = learner.view(stream(0, "cbp")), CBP(cbp_rate=1.0, cbp_init="kaiming")
     part = learner.parts["q"]
     method.replace(subject, part, method.init(subject)["q"], {x.name: torch.arange(x.units) for x in part.net.layers()})
     weight = part.net.encoder.conv1.writer.weight
-    bound = (6 / weight[0].numel()) ** 0.5  # sqrt(2) sqrt(3 / fan_in)
+    bound = gain * (3 / weight[0].numel()) ** 0.5
     assert 0.98 * bound < weight.abs().max() <= bound
     torch.testing.assert_close(weight.var(), torch.tensor(bound**2 / 3), rtol=0.05, atol=0)
 

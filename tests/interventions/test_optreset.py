@@ -10,6 +10,7 @@ from agents.build import build
 from agents.dqn import DQN
 from interventions.optreset import OptReset
 from nets.optim import OptimConfig
+from runs.units import period
 from tests.interventions.small import VECTORS, agent, fire, moments, named
 from tests.laws.members import learn, parsed, taken
 
@@ -73,10 +74,27 @@ def test_it_fires_at_every_hard_target_copy():
     assert len([e for e in learner.chain.drain() if "event/optreset" in e]) == learner.clock["targets"]
 
 
+def test_at_hard_copies_of_critics_the_critics_optimizer_forgets_and_the_actors_does_not():
+    flags = ["--optreset-every=1:targets", "--target-every=7:updates", "--target-tau=1"]
+    world, learner = taken("sac", "toy:reach", *flags)
+    learn(learner, world, 14)
+    assert learner.clock["targets"] == 2
+    assert count(learner, "optreset") == 2
+    zero = {
+        name: all(not x.any() for row in moments(p).values() for x in row.values()) for name, p in learner.parts.items()
+    }
+    assert zero == {"critic": True, "actor": False, "alpha": False}
+
+
+def test_moving_average_critics_have_no_hard_copies_to_fire_at():
+    (sentence,) = OptReset(optreset_every=period("1:targets")).refuse(taken("sac", "toy:reach")[1].view(None))
+    assert "part critic, actor, alpha has no hard target copies" in sentence
+
+
 @pytest.mark.parametrize(
     ("flags", "word"),
     [
-        (["--optreset-every=1:targets", "--target-tau=0.01"], "hard target"),
+        (["--optreset-every=1:targets", "--target-tau=0.01"], "part q has no hard target copies"),
         (["--optreset-every=50", "--optreset-what=step", "--optimizer=sgd"], "SGD counts no steps"),
         (["--optreset-every=50", "--optreset-what=step", "--optimizer=rmsprop"], "RMSprop counts no steps"),
         (["--optreset-every=50", "--optreset-what=first+step", "--optimizer=rmsprop"], "keeps no first moment"),

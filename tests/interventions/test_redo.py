@@ -79,32 +79,46 @@ def test_the_step_of_a_touched_tensor_can_be_reset():
 
 
 def test_a_second_recycling_touches_only_what_was_born_dead():
+    """A fresh row reads what the old one read: whatever was dead below it is 0 before and cut off after."""
     learner = agent()
     kill(learner)
-    method = ReDo(redo_tau=0.0, redo_batch=512)
+    method, subject = ReDo(redo_tau=0.0, redo_batch=512), learner.view(stream(0, "redo"))
+    batch, seed = subject.batch(512), subject.seed()  # as apply() will draw them
+    dead, born_dead = method.dormant(subject, "q", batch), silent_at_birth(learner, batch, seed)
     fire(method, learner)
-    part = learner.parts["q"]
-    again = method.dormant(learner.view(stream(0, "test")), "q", states(learner, 512))
-    for layer in part.net.layers():
-        assert not set(again[layer.name].tolist()) & (set(DEAD.get(layer.name, [])) - born_dead(learner, layer))
+    again, revived = method.dormant(subject, "q", batch), 0
+    for layer, units in dead.items():
+        assert set(again[layer].tolist()) == set(units.tolist()) & born_dead[layer]
+        revived += len(set(DEAD[layer]) - set(again[layer].tolist())) if layer in DEAD else 0
+    assert revived > len(DEAD)
 
 
-def born_dead(learner, layer):
-    with record(learner.parts["q"].net) as tape:
-        outputs(learner, states(learner, 512))
-    size = score(tape.acts[layer.name], layer.units)
-    return set((size == 0).nonzero()[:, 0].tolist())
+def silent_at_birth(learner, batch, seed):
+    """{layer: units whose rows of this draw are at most 0 on all states, over the inputs that the layer has now}."""
+    part, silent = learner.parts["q"], {}
+    fresh = {layer.name: layer.writer for layer in part.fresh(seed).layers()}
+
+    def listen(name):
+        return lambda module, inputs: silent.update({name: (fresh[name](*inputs) <= 0).transpose(0, 1).flatten(1)})
+
+    hooks = [x.writer.register_forward_pre_hook(listen(x.name)) for x in part.net.layers()]
+    outputs(learner, batch)
+    for hook in hooks:
+        hook.remove()
+    return {name: set(rows.all(1).nonzero()[:, 0].tolist()) for name, rows in silent.items()}
 
 
 def test_incoming_rows_have_the_spread_of_the_initialiser():
     learner = agent(IMAGES, "--hidden=256", "--width=1")
     part = learner.parts["q"]
+    rows = part.net.torso.fc1.writer.weight
     with torch.no_grad():
-        part.net.torso.fc1.writer.bias[:128] = -1e3
+        rows[:128] = 7
+        part.net.torso.fc1.writer.bias[:128] = -1e6
     fire(ReDo(redo_tau=0.0, redo_groups="torso"), learner)  # dormant channels would zero columns
-    rows = part.net.torso.fc1.writer.weight[:128]
     bound = rows.shape[1] ** -0.5  # torch's U(+-1/sqrt(fan_in)), variance bound^2/3
-    torch.testing.assert_close(rows.var(), torch.tensor(bound**2 / 3), rtol=0.05, atol=0)
+    torch.testing.assert_close(rows[:128].var(), torch.tensor(bound**2 / 3), rtol=0.05, atol=0)
+    assert rows[:128].abs().max() <= bound
 
 
 def test_a_channel_dies_through_every_position_it_feeds_after_the_flatten():
@@ -139,11 +153,16 @@ def test_scores_average_to_1_over_a_layer(env):
         torch.testing.assert_close(dormancy(score(tape.acts[x.name], x.units)).mean(), torch.tensor(1.0))
 
 
-def test_outgoing_weights_can_be_drawn_anew():
+def test_outgoing_weights_can_be_a_multiple_of_a_fresh_draw():
     learner = agent(VECTORS)
     kill(learner)
-    fire(ReDo(redo_tau=0.0, redo_outgoing=1.0), learner)
-    assert learner.parts["q"].net.head.value.weight[:, [2, 3]].abs().min() > 0
+    part, subject = learner.parts["q"], learner.view(stream(0, "redo"))
+    with torch.no_grad():
+        part.net.head.value.weight[:, [2, 3]] = 7
+    subject.batch(256)  # what apply() draws before its seed
+    fresh = part.fresh(subject.seed())
+    fire(ReDo(redo_tau=0.0, redo_outgoing=0.5), learner)
+    assert torch.equal(part.net.head.value.weight[:, [2, 3]], 0.5 * fresh.head.value.weight[:, [2, 3]])
 
 
 def test_a_firing_reports_how_many_units_it_recycled():

@@ -1,5 +1,6 @@
 """Law 6: the promises of shrink-and-perturb (Ash & Adams 2020)."""
 
+import pytest
 import torch
 
 from interventions.shrink import Shrink
@@ -97,3 +98,40 @@ def test_toward_init_the_same_first_weights_are_added_every_time():
 def test_the_first_weights_are_kept_only_if_they_are_wanted():
     _, learner = taken("dqn", IMAGES, "--shrink-every=13:updates")
     assert learner.chain.links[0].state == {}
+
+
+def test_toward_normal_every_number_gets_noise_of_sigma_times_the_factor_of_noise():
+    learner = agent(IMAGES, "--width=1", "--hidden=256")
+    part = learner.parts["q"]
+    before = named(part)
+    fire(Shrink(shrink_toward="normal", shrink_factor=0.6, shrink_noise=0.5, shrink_sigma=0.2), learner)
+    noise = {n: p - 0.6 * before[n] for n, p in named(part).items()}
+    assert all(x.std() > 0.02 for x in noise.values() if x.numel() > 8)  # biases too, whatever their initialiser
+    every = torch.cat([x.flatten() for x in noise.values()])
+    torch.testing.assert_close(every.std(), torch.tensor(0.1), rtol=0.02, atol=0)
+    assert every.mean().abs() < 1e-3
+    assert all(torch.equal(part.target.get_parameter(n), p) for n, p in named(part).items())
+
+
+def test_two_firings_toward_normal_use_different_noise():
+    learner = agent(IMAGES, "--width=1")
+    method, draws = Shrink(shrink_toward="normal", shrink_factor=0.0, shrink_noise=1.0), []
+    subject = fire(method, learner)
+    for _ in range(2):
+        method.apply({}, subject)
+        draws.append(torch.cat([p.flatten() for p in named(learner.parts["q"]).values()]))
+    assert torch.corrcoef(torch.stack(draws))[0, 1].abs() < 0.1
+    assert draws[0].std().item() == pytest.approx(0.01, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"shrink_sigma": 0.02}, "shrink_sigma is of --shrink-toward normal, but shrink_toward is fresh"),
+        ({"shrink_toward": "normal", "shrink_target": "own"}, "use copy or keep"),
+        ({"shrink_toward": "normal", "shrink_sigma": 0.0}, "must be above 0"),
+    ],
+)
+def test_a_sigma_that_nothing_reads_and_a_draw_that_is_not_made_are_refused(options, word):
+    (sentence,) = Shrink(**options).refuse(agent(updates=1).view(None))
+    assert word in sentence

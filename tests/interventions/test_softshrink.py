@@ -129,6 +129,49 @@ def test_a_temperature_is_no_network():
     assert set(learner.chain.links[0].state["first"]) == {"critic", "actor"}
 
 
-@pytest.mark.parametrize("options", [{"softshrink_rate": 2.0}, {"softshrink_rate": 0.1, "softshrink_groups": "norm"}])
+SNP = {"softshrink_toward": "normal", "softshrink_interval": 1}
+
+
+def test_normal_noise_has_a_deviation_of_its_own_beside_the_decay():
+    learner = agent(IMAGES, "--width=1", "--hidden=256")
+    part = learner.parts["q"]
+    before = named(part)
+    shrunk(learner, updates=4, softshrink_rate=0.25, softshrink_noise=1e-2, **SNP)
+    noise = torch.cat([(p - 0.75**4 * before[n]).flatten() for n, p in named(part).items()])
+    variance = 1e-4 * sum(0.75 ** (2 * k) for k in range(4))  # noise shrinks with the weights once it is in them
+    torch.testing.assert_close(noise.var(), torch.tensor(variance), rtol=0.03, atol=0)
+
+
+def test_fresh_draws_come_with_a_factor_of_their_own_or_with_the_rate():
+    learner = agent(VECTORS)
+    part, options = learner.parts["q"], {"softshrink_toward": "fresh", "softshrink_interval": 1}
+    before, (phi,) = named(part), fresh(part, 1)
+    shrunk(learner, softshrink_rate=0.1, softshrink_noise=0.5, **options)
+    for n, p in named(part).items():
+        torch.testing.assert_close(p, 0.9 * before[n] + 0.5 * phi[n])
+    before = named(part)
+    shrunk(learner, softshrink_rate=0.1, **options)
+    for n, p in named(part).items():
+        torch.testing.assert_close(p, 0.9 * before[n] + 0.1 * phi[n])
+
+
+def test_an_interval_of_normal_noise_is_that_of_its_updates_in_one():
+    learner = agent(IMAGES, "--width=1", "--hidden=256")
+    part = learner.parts["q"]
+    before = named(part)
+    shrunk(learner, updates=9, softshrink_rate=1e-6, softshrink_noise=1e-3, **SNP | {"softshrink_interval": 9})
+    noise = torch.cat([(p - before[n]).flatten() for n, p in named(part).items()])
+    assert noise.std().item() == pytest.approx(3e-3, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"softshrink_rate": 2.0},
+        {"softshrink_rate": 0.1, "softshrink_groups": "norm"},
+        {"softshrink_rate": 0.1, "softshrink_noise": 0.1},
+        {"softshrink_rate": 0.1, "softshrink_noise": -1.0, "softshrink_toward": "fresh"},
+    ],
+)
 def test_numbers_out_of_range_and_groups_without_a_parameter_are_refused(options):
     assert list(SoftShrink(**options).refuse(agent(VECTORS, updates=1).view(None)))

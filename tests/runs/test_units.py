@@ -75,6 +75,8 @@ def test_a_count_reads_what_it_spelled(n):
         ("2:tasks", Period(2, "tasks")),
         ("20k,40k,60k", Period(0, "steps", (20_000, 40_000, 60_000))),
         ("1,2:targets", Period(0, "targets", (1, 2))),
+        ("1k:updates..2.5M", Period(1000, "updates", (), 2_500_000)),
+        ("20k..100k", Period(20_000, until=100_000)),
         ("never", NEVER),
     ],
 )
@@ -97,6 +99,17 @@ def test_a_period_carries_its_unit(text, read):
             "5k,never",
             "5:updates,6",
             "steps",
+            "5..",
+            "..5",
+            "5k...5M",
+            "5,10..20",
+            "5..20:updates",
+            "5..20..40",
+            "never..5",
+            "5..never",
+            "20k..20k",
+            "20k..5k",
+            "5..0",
         ),
     ],
 )
@@ -111,7 +124,10 @@ def test_an_unknown_unit_is_told_the_known_ones():
         period("3:foo")
 
 
-@pytest.mark.parametrize("text", ["100k", "1k:updates", "1:targets", "20k,40k", "1,2:episodes", "never"])
+@pytest.mark.parametrize(
+    "text",
+    ["100k", "1k:updates", "1:targets", "20k,40k", "1,2:episodes", "1k:updates..2.5M", "20k..100k", "never"],
+)
 def test_a_period_reads_what_it_wrote(text):
     assert str(period(text)) == text
     assert period(str(period(text))) == period(text)
@@ -128,6 +144,8 @@ def test_never_is_falsy_and_every_other_period_is_not():
     [
         ("10", {0: 0, 9: 0, 10: 1, 11: 1, 19: 1, 20: 2, 35: 3}),
         ("10,25", {0: 0, 9: 0, 10: 1, 24: 1, 25: 2, 10**9: 2}),
+        ("20..100", {0: 0, 20: 1, 80: 4, 99: 4, 100: 4, 101: 4, 10**9: 4}),
+        ("20..101", {80: 4, 99: 4, 100: 5, 101: 5, 10**9: 5}),
         ("never", {0: 0, 10**9: 0}),
         ("1:updates", {0: 0, 1: 1, 7: 7}),
     ],
@@ -143,6 +161,20 @@ def test_however_a_clock_moves_a_period_comes_round_as_often(n, moves):
         before, clock = clock, clock + move
         fired += Period(n).crossed(clock) - Period(n).crossed(before)
     assert fired == clock // n
+
+
+@given(st.integers(1, 50), st.integers(2, 500), st.lists(st.integers(0, 30), max_size=20))
+def test_a_period_with_an_end_comes_round_at_each_multiple_below_it(n, until, moves):
+    every, clock, fired = Period(n, until=until), 0, 0
+    for move in moves:
+        before, clock = clock, clock + move
+        fired += every.crossed(clock) - every.crossed(before)
+    assert fired == len([k for k in range(n, clock + 1, n) if k < until])
+
+
+def test_a_period_that_ends_before_its_first_time_says_so():
+    with pytest.raises(ValueError, match=r"'20k\.\.20k' never comes round; it ends before 20k, so write more than 20k"):
+        period("20k..20k")
 
 
 @pytest.mark.parametrize(
