@@ -15,19 +15,19 @@ from agents.losses import (
     bootstrap_atoms,
     bootstrap_quantiles,
     cross_entropy,
-    hl_gauss,
     huber,
     quantile_huber,
     rows,
+    spread,
     squared,
     support,
-    two_hot,
+    symexp,
 )
 from nets.output import ActionValues, Atoms, Output, Quantiles
 from replay.batch import Batch
 
-Kind = Literal["huber", "mse", "hl_gauss", "two_hot", "c51", "quantile"]
-BINNED = ("hl_gauss", "two_hot", "c51")  # they have bins over a range of values
+Kind = Literal["huber", "mse", "hl_gauss", "two_hot", "two_hot_symlog", "c51", "quantile"]
+BINNED = ("hl_gauss", "two_hot", "two_hot_symlog", "c51")  # they have bins over a range of values
 SPREAD = (*BINNED, "quantile")  # they have several outputs for an action
 
 
@@ -66,18 +66,27 @@ class Regressed(Goal):
         return self.loss(td), td
 
 
+class SymlogAtoms(Atoms):
+    """Logits over the symlog of values (DreamerV3: Hafner et al. 2023, arXiv:2301.04104v1; its later versions take the
+    mean of the values themselves)."""
+
+    def values(self, outputs: Tensor) -> Tensor:
+        """[B, A, M] -> Q [B, A], the symexp of the mean."""
+        return symexp(super().values(outputs))
+
+
 class Classified(Goal):
     """Logits of bins, against a number spread over them (Farebrother et al. 2024, arXiv:2403.03950)."""
 
     output: Atoms
 
     def __init__(self, kind: Kind, bins: Tensor, sigma: float) -> None:
-        self.kind, self.output, self.atoms, self.sigma = kind, Atoms(bins), len(bins), sigma
+        self.kind, self.atoms, self.sigma = kind, len(bins), sigma
+        self.output = SymlogAtoms(bins) if kind == "two_hot_symlog" else Atoms(bins)
 
     def errors(self, outputs: Tensor, action: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
-        bins = self.output.support
-        spread = hl_gauss(goal, bins, self.sigma) if self.kind == "hl_gauss" else two_hot(goal, bins)
-        return cross_entropy(rows(outputs, action), spread), goal - at(self.values(outputs), action)
+        mass = spread(goal, self.output.support, self.kind, self.sigma)
+        return cross_entropy(rows(outputs, action), mass), goal - at(self.values(outputs), action)
 
 
 class Categorical(Goal):

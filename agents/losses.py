@@ -48,11 +48,31 @@ def hl_gauss(value: Tensor, bins: Tensor, ratio: float = 0.75) -> Tensor:
     return mass / mass.sum(1, keepdim=True)  # type: ignore[no-any-return]
 
 
+def symlog(x: Tensor) -> Tensor:
+    """sign(x) log(1 + |x|): near the identity below 1, a logarithm far above (Hafner et al. 2023, arXiv:2301.04104)."""
+    return x.sign() * x.abs().log1p()
+
+
+def symexp(x: Tensor) -> Tensor:
+    """sign(x) (exp|x| - 1), the inverse of symlog."""
+    return x.sign() * x.abs().expm1()
+
+
 def support(low: float, high: float, bins: int, kind: str) -> Tensor:
-    """The numbers that bins stand for, [M]. hl_gauss: centres of bins whose outer edges are low and high (Farebrother
-    et al. 2024, appendix A); two_hot: from low to high, as C51's atoms (Bellemare et al. 2017)."""
+    """What bins stand for, [M]. hl_gauss: centres of bins whose outer edges are low and high (Farebrother et al. 2024,
+    appendix A); two_hot: from low to high, as C51's atoms (Bellemare et al. 2017); two_hot_symlog: from symlog(low) to
+    symlog(high), evenly there (DreamerV3, arXiv:2301.04104v1: 255 bins from -20 to 20 there, 4.9e8 here)."""
+    if kind == "two_hot_symlog":
+        low, high = symlog(torch.tensor([low, high], dtype=torch.float64)).tolist()
     inset = (high - low) / (2 * bins) if kind == "hl_gauss" else 0.0
     return torch.linspace(low + inset, high - inset, bins)
+
+
+def spread(value: Tensor, bins: Tensor, kind: str, sigma: float) -> Tensor:
+    """value: [B] -> [B, M]: the distribution over bins that stands for it. sigma: of hl_gauss, in bin widths."""
+    if kind == "hl_gauss":
+        return hl_gauss(value, bins, sigma)
+    return two_hot(symlog(value) if kind == "two_hot_symlog" else value, bins)
 
 
 def cross_entropy(logits: Tensor, goal: Tensor) -> Tensor:

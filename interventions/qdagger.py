@@ -1,18 +1,23 @@
 """QDagger (Agarwal et al. 2022, arXiv:2206.01626): first learn from another run's replay, then imitate it ever less.
 
 L_TD + 3 lambda_t KL(softmax(Q_T / .1) || softmax(Q_S / .1)), the mean over a batch. Before the first online update
---qdagger-updates extra updates are made on the teacher's own replay with lambda 1; the paper makes 1M, in 10 rounds of
-100k. Then lambda_t = max(1 - G_S / G_T, 0), exactly 0 from --qdagger-until agent steps on. G is human-normalised where
-the teacher recorded that (hns/eval), else the raw return, with lambda at most 1; G_S is our last evaluation, and
-lambda is 1 before the first. The paper's annealed learning rate is left out. n is the agent's: the paper has 3.
+--qdagger-updates extra updates are made on the teacher's own replay with lambda 1. Then lambda_t = max(1 - G_S / G_T,
+0), exactly 0 from --qdagger-until agent steps on. G is human-normalised where the teacher recorded that (hns/eval),
+else the raw return, with lambda at most 1. G_T is the teacher's last evaluation; G_S is ours, or by --qdagger-score
+train the mean of our last 10 games (CleanRL), of those that end between two updates the last one. lambda is 1 before
+the first evaluation or the tenth game: a run whose first evaluation is at its last step, as in the presets of
+Atari-100k, is refused. Our lambda may rise again, in the paper's code it stays at 0 once there. The paper's annealed
+learning rate is left out. n is the agent's: the paper has 3.
 
 The teacher is kept out of our checkpoints and compared as in kickstart.py. Nothing is saved within the offline phase:
-a run that is stopped there begins the phase again.
+a run that is stopped there begins the phase again. So the default is one of the paper's 10 rounds of 100k updates: all
+of them take DQN on Atari half a day on a CPU, at .045 s an update.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf, isnan, nan
+from typing import Literal
 
 from torch import Tensor
 
@@ -22,6 +27,8 @@ from nets.subject import Loss, Subject, Teacher
 from replay.batch import Batch
 from runs.units import Count, broken
 
+GAMES = 10  # of which qdagger_score train takes the mean (CleanRL)
+
 
 @dataclass(frozen=True)
 class QDagger(Intervention):
@@ -29,18 +36,24 @@ class QDagger(Intervention):
 
     reach = Reach.LEARNING
     touches = "weights, optimizer, target by updates; the loss"
-    clashes = "runs of another agent or network, or without a score above 0; `--norm-obs`; learners on data"
+    clashes = "runs of another agent or network, without a score above 0 or evaluations; `--norm-obs`; learners on data"
 
     qdagger_from: str = ""
     """Directory of the run that teaches; it needs evaluations of a return above 0 (Agarwal et al. 2022)"""
     qdagger_updates: Count = 100_000
-    """Updates on the teacher's replay before the first online one (Agarwal et al. 2022: 1M)"""
+    """Updates on the teacher's replay before the first online one (ours; Agarwal et al. 2022: 10 times as many)"""
     qdagger_weight: float = 3.0
     """Factor on lambda times the imitation (Agarwal et al. 2022: 3; CleanRL: 1)"""
     qdagger_temperature: float = 0.1
     """T of both policies (Agarwal et al. 2022: .1; CleanRL: 1)"""
     qdagger_until: Count = 1_500_000
     """Agent steps from which on lambda is 0 (Agarwal et al. 2022: 1.5M)"""
+    qdagger_score: Literal["eval", "train"] = "eval"
+    """Our return in lambda: the last evaluation (Agarwal et al. 2022), or the mean of the last 10 games (CleanRL)"""
+
+    @property
+    def unexamined(self) -> str:
+        return "evaluate earlier, or take --qdagger-score train" if self.qdagger_score == "eval" else ""
 
     def refuse(self, subject: Subject) -> Iterator[str]:
         rules = {
@@ -61,7 +74,8 @@ class QDagger(Intervention):
             yield f"qdagger_from: lambda needs a teacher's return above 0 and it {found}; use --kickstart-from"
 
     def init(self, subject: Subject) -> State:
-        return {"digest": subject.teacher(self.qdagger_from).digest, "phase": "before"}
+        state: State = {"digest": subject.teacher(self.qdagger_from).digest, "phase": "before"}
+        return state | ({"games": [], "episodes": 0} if self.qdagger_score == "train" else {})
 
     def before_update(self, state: State, subject: Subject, batch: Batch) -> Batch:
         if state["phase"] == "before":
@@ -70,20 +84,30 @@ class QDagger(Intervention):
             for _ in range(self.qdagger_updates):
                 subject.extra_update(batch=teacher.batch(0, subject))
             state["phase"] = "online"
+        if self.qdagger_score == "train" and subject.clock["episodes"] > state["episodes"]:
+            state["episodes"] = subject.clock["episodes"]
+            tag = called(state, subject, self.qdagger_from).tag.replace("eval", "train")
+            state["games"] = [*state["games"], subject.metrics.get(tag, nan)][-GAMES:]
         return batch
 
     def on_loss(self, state: State, subject: Subject, loss: Loss, batch: Batch) -> Tensor:
         if loss.part not in pupils(subject):
             return loss.value
         teacher = called(state, subject, self.qdagger_from)
-        weight = self.qdagger_weight * (1.0 if state["phase"] == "offline" else self.share(subject, teacher))
+        weight = self.qdagger_weight * (1.0 if state["phase"] == "offline" else self.share(state, subject, teacher))
         if not weight:
             return loss.value
         return loss.value + weight * policy_gap(subject, loss.part, batch, teacher.weights, self.qdagger_temperature)
 
-    def share(self, subject: Subject, teacher: Teacher) -> float:
+    def share(self, state: State, subject: Subject, teacher: Teacher) -> float:
         """lambda_t."""
         if subject.clock["steps"] >= self.qdagger_until:
             return 0.0
-        mine = subject.metrics.get(teacher.tag, nan)
+        mine = self.score(state, subject, teacher)
         return 1.0 if isnan(mine) else min(max(1 - mine / teacher.score, 0.0), 1.0)
+
+    def score(self, state: State, subject: Subject, teacher: Teacher) -> float:
+        """G_S, NaN before there is one."""
+        if self.qdagger_score == "eval":
+            return subject.metrics.get(teacher.tag, nan)
+        return sum(state["games"]) / GAMES if len(state["games"]) == GAMES else nan

@@ -1,23 +1,35 @@
 """The networks of DrQ (Kostrikov et al. 2020, arXiv:2004.13649; Nikishin et al. 2022, arXiv:2205.07802) and DrQ-v2
 (Yarats et al. 2022, arXiv:2107.09645): one encoder, which the critic trains, and behind it a trunk and an MLP each.
 
+The encoder is four convolutions of 3x3. DrQ's are those of Nikishin et al. 2022: strides of 2 with padding, 64 pixels.
+DrQ-v2 has one stride of 2 and no padding, 84 pixels, and takes them from -.5 to .5. The trunk is Linear -> LayerNorm ->
+tanh to a latent of 50, whatever --norm and --activation say, which are for the convolutions.
+
 The actor keeps a copy of the critic's encoder, as jaxrl's does: so a checkpoint of it alone says what it does, as a
 teacher's must. Groups: encoder, of the critic; torso, with the trunk; head.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from nets.anatomy import Layer, Network, Writer, unread
-from nets.encoders import Chain, NetConfig, mlp, pixels
+from nets.encoders import Chain, NetConfig, convolutions, mlp, pixels
 from nets.injected import Tailed
-from nets.layers import GAIN, Init, Linear
-from nets.pixels import LATENT, Kind, eyes, trunk
+from nets.layers import GAIN, Block, Init, Linear
 from nets.policy import GaussianHead, Judge
 from runs.units import broken
+
+Kind = Literal["drq", "drqv2"]
+TABLES: dict[Kind, tuple[tuple[int, int, int], ...]] = {  # channels, kernel, stride
+    "drq": ((32, 3, 2), (64, 3, 2), (128, 3, 2), (256, 3, 2)),
+    "drqv2": ((32, 3, 2), (32, 3, 1), (32, 3, 1), (32, 3, 1)),
+}
+NAMES: dict[Kind, str] = {"drq": "encoder of DrQ", "drqv2": "encoder of DrQ-v2"}
+LATENT = 50  # units of the trunk (DrQ-v2: 100 for a humanoid)
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,21 @@ class DrQNetConfig(NetConfig):
     def gain(self) -> float:
         """Of an orthogonal trunk and actor: DrQ-v2 draws them with 1."""
         return 1.0 if self.encoder == "drqv2" else GAIN
+
+
+def eyes(kind: Kind, shape: tuple[int, ...], config: NetConfig) -> tuple[Chain, int, int]:
+    """shape: (C, H, W) -> the convolutions, their output features and the positions of one channel (4*4 for 64x64 of
+    DrQ, 35*35 for 84x84 of DrQ-v2)."""
+    if config.padding != NetConfig.padding:
+        raise ValueError(f"padding {config.padding}: the {NAMES[kind]} has its own; leave it out")
+    return convolutions(shape, config, TABLES[kind], kind == "drq", NAMES[kind])
+
+
+def trunk(inputs: int, config: NetConfig, latent: int = LATENT, gain: float = GAIN) -> tuple[Chain, int]:
+    """inputs: D -> one layer, tanh(LayerNorm(Linear)), and its output features. gain: of an orthogonal draw (jaxrl:
+    sqrt(2); DrQ-v2: 1)."""
+    units = config.units(latent)
+    return Chain({"trunk": Block(Linear(inputs, units, config.init, gain), "layer", "tanh")}), units
 
 
 class Mirror(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nets.anatomy import Layer, Torso, Writer
-from nets.layers import GAIN, GROUPS, SLOPE, Activation, Block, Conv2d, Init, Linear, Norm
+from nets.layers import EPS, GAIN, GROUPS, SLOPE, Activation, Block, Conv2d, Init, Linear, Norm
 from nets.noisy import NoisyLinear
 from runs.units import broken
 
@@ -25,9 +25,12 @@ class NetConfig:
     width: float = 1.0
     """Factor on the units of every hidden layer, channels included"""
     norm: Norm = "none"
-    """Before every hidden activation: layer (Lyle et al. 2023, arXiv:2303.01486), group (Wu & He 2018, 1803.08494)"""
+    """Before every hidden activation: layer (Lyle et al. 2023, arXiv:2303.01486), over C, H, W of a convolution;
+    layer_channels: over C at each position (flax's LayerNorm; Liu et al. 2022, 2201.03545); group (Wu & He 2018)"""
     norm_groups: int = GROUPS
     """Groups of --norm group (ours; Wu & He 2018: 32); 8 gives way where it does not fit, another number is refused"""
+    norm_eps: float = EPS
+    """Added to the variance in the layers of --norm (torch: 1e-5; flax, hence Dopamine and jaxrl: 1e-6)"""
     activation: Activation = "relu"
     """Hidden activation; crelu (arXiv:2303.07507) and fourier (arXiv:2410.20634) double the inputs behind the units"""
     slope: float = SLOPE
@@ -42,11 +45,14 @@ class NetConfig:
             "hidden": (all(n > 0 for n in self.hidden), "numbers above 0"),
             "width": (0 < self.width < inf, "above 0"),
             "norm_groups": (self.norm_groups > 0, "at least 1"),
+            "norm_eps": (0 < self.norm_eps < inf, "above 0"),
             "slope": (0 < self.slope < 1, "above 0 and below 1"),
         }
         rows = broken(self, rules)
         if self.norm != "group" and self.norm_groups != GROUPS:
             rows.append(f"norm_groups {self.norm_groups} does nothing without --norm group")
+        if self.norm == "none" and self.norm_eps != EPS:
+            rows.append(f"norm_eps {self.norm_eps:g} does nothing without --norm")
         if self.activation != "leaky_relu" and self.slope != SLOPE:
             rows.append(f"slope {self.slope:g} does nothing without --activation leaky_relu")
         return rows
@@ -56,7 +62,7 @@ class NetConfig:
 
     def block(self, writer: Linear | Conv2d) -> Block:
         """A hidden layer."""
-        return Block(writer, self.norm, self.activation, self.norm_groups, self.slope)
+        return Block(writer, self.norm, self.activation, self.norm_groups, self.slope, self.norm_eps)
 
 
 class Chain(Torso, nn.Sequential):

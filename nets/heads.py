@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from nets.anatomy import Layer, Network, Torso, Writer, unread
 from nets.encoders import Chain, NetConfig, mlp, nature, pixels
 from nets.injected import Tailed
-from nets.layers import Init, Linear
+from nets.layers import GAIN, Init, Linear
 from nets.noisy import NoisyLinear
 
 Head = Literal["linear", "dueling"]
@@ -19,18 +19,20 @@ def split(x: Tensor, atoms: int) -> Tensor:
     return x.view(len(x), -1, atoms) if atoms else x
 
 
-def stream(inputs: int, units: int, init: Init, noisy: float) -> Linear:
+def stream(inputs: int, units: int, init: Init, noisy: float, gain: float = GAIN) -> Linear:
     """A linear map to the outputs; noisy: sigma_0 of the noise on its weights (Fortunato et al. 2018), 0 for none."""
-    return NoisyLinear(inputs, units, noisy) if noisy else Linear(inputs, units, init)
+    return NoisyLinear(inputs, units, noisy) if noisy else Linear(inputs, units, init, gain)
 
 
 class LinearHead(nn.Module):
     """features: [B, D] -> q: [B, A], or [B, A, M] where there are M atoms: logits of bins (C51), quantiles (QR)."""
 
-    def __init__(self, inputs: int, actions: int, init: Init, atoms: int = 0, noisy: float = 0.0) -> None:
+    def __init__(
+        self, inputs: int, actions: int, init: Init, atoms: int = 0, noisy: float = 0.0, gain: float = GAIN
+    ) -> None:
         super().__init__()
         self.atoms = atoms
-        self.value = stream(inputs, actions * (atoms or 1), init, noisy)
+        self.value = stream(inputs, actions * (atoms or 1), init, noisy, gain)
 
     def readers(self) -> list[Writer]:
         return [self.value]

@@ -41,7 +41,7 @@ class Normed(nn.Module):
     def __init__(self, writer: Conv2d, config: NetConfig) -> None:
         super().__init__()
         self.writer = writer
-        self.norm = normed(config.norm, writer, config.norm_groups) or nn.Identity()
+        self.norm = normed(config.norm, writer, config.norm_groups, config.norm_eps) or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.writer(x))  # type: ignore[no-any-return]

@@ -23,7 +23,7 @@ class Show(nn.Module):
 
     def __init__(self, writer: Conv2d, config: NetConfig) -> None:
         super().__init__()
-        self.norm = normed(config.norm, writer, config.norm_groups) or nn.Identity()
+        self.norm = normed(config.norm, writer, config.norm_groups, config.norm_eps) or nn.Identity()
         self.act = ACTIVATIONS[config.activation](writer.out_channels, config.slope)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from nets.product import linear
 
 Init = Literal["torch", "xavier", "orthogonal", "he"]
 GAIN = 2**0.5  # of orthogonal, as jaxrl
-Norm = Literal["none", "layer", "group"]
+Norm = Literal["none", "layer", "layer_channels", "group"]
+EPS = 1e-5  # added to the variance in a norm (torch; flax: 1e-6)
 GROUPS = 8  # of GroupNorm (Wu & He 2018, arXiv:1803.08494: 32, of 256 and more channels)
 FEW = 8  # numbers that a group has at least: two alone are +-1 behind the norm, one is 0
 Activation = Literal["relu", "leaky_relu", "crelu", "tanh", "prelu", "fourier"]
@@ -125,15 +126,27 @@ def signed(act: nn.Module) -> bool:
     return not isinstance(act, Fourier)
 
 
-def normed(norm: Norm, writer: Linear | Conv2d, groups: int = GROUPS) -> nn.GroupNorm | None:
-    """layer: one group, LayerNorm over C, H, W of a convolution, over the features of a linear layer. group: runs of
-    neighbouring units, of a linear layer too. A gain and an offset per unit; no sample sees another."""
+class ChannelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of each position, x: [B, C, H, W] -> [B, C, H, W] (Liu et al. 2022, 2201.03545)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+def normed(
+    norm: Norm, writer: Linear | Conv2d, groups: int = GROUPS, eps: float = EPS
+) -> nn.GroupNorm | ChannelNorm | None:
+    """layer: one group, LayerNorm over C, H, W of a convolution, over the features of a linear layer. layer_channels:
+    of a convolution over C alone, a position each. group: runs of neighbouring units, of a linear layer too. A gain and
+    an offset per unit; no sample sees another."""
     units = writer.matrices[0].shape[0]
     match norm:
-        case "layer":
-            return nn.GroupNorm(1, units)
+        case "layer_channels" if isinstance(writer, Conv2d):
+            return ChannelNorm(units, eps)
+        case "layer" | "layer_channels":
+            return nn.GroupNorm(1, units, eps)
         case "group":
-            return nn.GroupNorm(divisor(groups, units, writer.positions), units)
+            return nn.GroupNorm(divisor(groups, units, writer.positions), units, eps)
     return None
 
 
@@ -159,11 +172,12 @@ class Block(nn.Module):
         activation: Activation,
         groups: int = GROUPS,
         slope: float = SLOPE,
+        eps: float = EPS,
     ) -> None:
         super().__init__()
         self.writer = writer
         self.units = writer.matrices[0].shape[0]
-        self.norm = normed(norm, writer, groups)
+        self.norm = normed(norm, writer, groups, eps)
         self.act = ACTIVATIONS[activation](self.units, slope)
         self.copies = COPIES.get(activation, 1)
 

@@ -1,6 +1,6 @@
 """Optimizers as flags: torch's Adam, AdamW, RMSProp and SGD with momentum, fused where that exists; ours otherwise."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal
@@ -29,13 +29,14 @@ class OptimConfig:
     adam_step: Literal["tensor", "elements"] = "tensor"
     """Adam's step count: one a tensor (torch, fused) or one an element, so that a reborn unit starts anew (AdamGnT)"""
     lr: float = 6.25e-5
-    """Learning rate (Dopamine DQN: 6.25e-5)"""
+    """Learning rate (Dopamine DQN: 6.25e-5; Elsayed & Mahmood 2024: upgd 1e-5, adam_upgd under PPO 3e-4)"""
     eps: float = 1.5e-4
-    """Added to the root of the second moment (Dopamine: 1.5e-4; torch: 1e-8)"""
+    """Added to the root of the second moment (Dopamine: 1.5e-4; torch: 1e-8; adam_upgd, arXiv:2404.00781: 1e-5)"""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay of the first and second moment (Kingma & Ba 2015); rmsprop reads the second, sgd's momentum is the first"""
     weight_decay: float = 0.0
-    """On matrices and kernels only, never on biases or norms (BBF's rule, arXiv:2305.19452)"""
+    """On matrices and kernels only, never on biases or norms (BBF's rule, arXiv:2305.19452); Elsayed & Mahmood 2024,
+    upgd and adam_upgd: .001"""
     clip: float = 0.0
     """Global gradient norm of each part is clipped to this; 0 for never (Dopamine and CleanRL do not clip)"""
     clip_update: float = 0.0
@@ -60,7 +61,7 @@ class OptimConfig:
         return broken(self, rules) + self.strangers()
 
     def strangers(self) -> list[str]:
-        """A sentence for each flag that the chosen optimizer would not read."""
+        """A sentence for each flag of another optimizer."""
         wrong = []
         if self.adam_step == "elements" and self.optimizer not in ("adam", "adamw"):
             wrong.append(
@@ -73,6 +74,15 @@ class OptimConfig:
             odd = [name for name in ("upgd_decay", "upgd_noise") if getattr(self, name) != getattr(usual, name)]
             wrong += [f"{name} is for --optimizer upgd or adam_upgd, but optimizer is {self.optimizer}" for name in odd]
         return wrong
+
+    def unread(self, typed: Mapping[str, Any]) -> list[str]:
+        """A sentence for each number typed that the chosen optimizer does not read. typed: {flag: value before}; the
+        defaults of agents and presets differ, so what a number is does not tell whether it was asked for."""
+        first, second = (a != b for a, b in zip(self.betas, typed.get("betas", self.betas), strict=True))
+        changed = {"eps": "eps" in typed, "the first of betas": first, "the second of betas": second}
+        names = {"sgd": ("eps", "the second of betas"), "rmsprop": ("the first of betas",), "upgd": tuple(changed)}
+        idle = [name for name in names.get(self.optimizer, ()) if changed[name]]
+        return [f"{name} does nothing with --optimizer {self.optimizer}" for name in idle]
 
     def make(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         """An optimizer whose state exists, all zero, before the first step: so it can be loaded and reset in place."""

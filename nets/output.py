@@ -25,9 +25,9 @@ class Output(ABC):
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
         """How far the outputs are apart: what plain distillation minimises."""
 
-    @abstractmethod
-    def imitation(self, student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor | None:
-        """KL(teacher's policy || student's policy); None where the outputs are no policy."""
+    def imitation(self, student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+        """KL(teacher's policy || student's policy), of softmax(values / temperature); asked only of a policy."""
+        return kl(self.values(teacher) / temperature, self.values(student) / temperature)
 
     def values(self, outputs: Tensor) -> Tensor:
         """The numbers that they stand for: the outputs themselves, unless they are those of a distribution."""
@@ -35,15 +35,12 @@ class Output(ABC):
 
 
 class Values(Output):
-    """Numbers, [B, K]."""
+    """Numbers, [B, K] or [B, A, K]: compared one by one."""
 
     regresses, valued, policy = True, True, False
 
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
         return (student - teacher).square().flatten(1).mean(1)
-
-    def imitation(self, student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor | None:
-        return None
 
 
 class ActionValues(Values):
@@ -51,18 +48,12 @@ class ActionValues(Values):
 
     policy = True
 
-    def imitation(self, student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-        return kl(teacher / temperature, student / temperature)
-
 
 class Logits(Output):
-    """Logits of classes or bins, [B, M], or of atoms for every action, [B, A, M]."""
+    """Logits of classes or bins, [B, M]."""
 
     def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
         return kl(teacher, student).reshape(len(student), -1).mean(1)
-
-    def imitation(self, student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-        return self.distance(student / temperature, teacher / temperature)
 
 
 class Atoms(Logits):
@@ -77,24 +68,15 @@ class Atoms(Logits):
         """[B, A, M] -> Q [B, A]."""
         return outputs.softmax(-1) @ self.support.to(outputs)
 
-    def imitation(self, student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-        return kl(self.values(teacher) / temperature, self.values(student) / temperature)
 
-
-class Quantiles(Output):
+class Quantiles(Values):
     """N quantiles of the value of every action, [B, A, N]; their policy is that of the means."""
 
-    valued = True
+    regresses, policy = False, True
 
     def values(self, outputs: Tensor) -> Tensor:
         """[B, A, N] -> Q [B, A]."""
         return outputs.mean(-1)
-
-    def distance(self, student: Tensor, teacher: Tensor) -> Tensor:
-        return (student - teacher).square().flatten(1).mean(1)
-
-    def imitation(self, student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-        return kl(self.values(teacher) / temperature, self.values(student) / temperature)
 
 
 class Gaussian(Output):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nets.anatomy import Layer, Network, Torso, Writer, unread
 from nets.encoders import NetConfig, mlp
+from nets.heads import LinearHead
 from nets.injected import Tailed
 from nets.layers import GAIN, Init, Linear
 from nets.residual import bro, simba
@@ -102,24 +103,13 @@ class Actor(Tailed, Network):
         return [*self.torso.shared(), *unread(heads, self.layers())]
 
 
-class ValueHead(nn.Module):
-    """features: [B, D] -> q: [B, 1]."""
-
-    def __init__(self, inputs: int, init: Init, gain: float) -> None:
-        super().__init__()
-        self.value = Linear(inputs, 1, init, gain)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.value(x)  # type: ignore[no-any-return]
-
-
 class Judge(Tailed):
     """One Q-function of the ensemble, obs and action: [B, D + A] -> q: [B]."""
 
     def __init__(self, inputs: int, body: Body, init: Init) -> None:
         super().__init__()
         self.torso, features, gain = body(inputs)
-        self.head = ValueHead(features, init, gain)
+        self.head = LinearHead(features, 1, init, gain=gain)
 
     @property
     def value(self) -> Writer:

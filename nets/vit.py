@@ -1,11 +1,13 @@
 """A small vision transformer (Dosovitskiy et al. 2021, arXiv:2010.11929), with QK-norm on request.
 
 Learned positions; tokens are averaged instead of a class token; --activation stands for the source's GELU. With --norm
-layer it is pre-LN with a last LN, without there is none; --norm group, which has no source here, is refused. QK-norm:
-LayerNorm with gains, without biases, of the queries and keys of each head (Dehghani et al. 2023, arXiv:2302.05442;
-Wortsman et al. 2023, arXiv:2309.14322), so that |q.k| / sqrt(d) <= |g_q| |g_k| sqrt(d), g the largest gains. Tokens are
-[B, D, T], units in dimension 1 as everywhere, in memory [B, T, D].
+layer it is pre-LN with a last LN, each token by itself, without there is none; other norms, which have no source here,
+are refused. QK-norm: LayerNorm with gains, without biases, of the queries and keys of each head (Dehghani et al. 2023,
+arXiv:2302.05442; Wortsman et al. 2023, arXiv:2309.14322), so that |q.k| / sqrt(d) <= |g_q| |g_k| sqrt(d), g the largest
+gains; its eps is torch's. Tokens are [B, D, T], units in dimension 1 as everywhere, in memory [B, T, D].
 """
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +36,7 @@ class TokenNorm(nn.LayerNorm):
 
 
 def norm(config: NetConfig, units: int) -> nn.Module:
-    return TokenNorm(units) if config.norm == "layer" else nn.Identity()
+    return TokenNorm(units, config.norm_eps) if config.norm == "layer" else nn.Identity()
 
 
 class Heads(nn.Module):
@@ -67,6 +69,13 @@ class Attention(nn.Module):
         normed = self.norm(x)
         seen = F.scaled_dot_product_attention(self.query(normed), self.key(normed), self.value(normed))
         return x + self.out(seen.transpose(1, 2).flatten(2).mT)  # type: ignore[no-any-return]
+
+    def entropy(self, x: Tensor) -> Tensor:
+        """-sum_j A_ij log A_ij of each query i over keys j, in nats: [B, D, T] -> [B, heads, T], from 0 to log T."""
+        normed = self.norm(x)
+        q, k = self.query(normed), self.key(normed)  # [B, heads, T, d]
+        logits = q @ k.mT / q.shape[-1] ** 0.5
+        return torch.special.entr(logits.softmax(-1)).sum(-1)  # type: ignore[no-any-return]
 
     def writers(self) -> list[Writer]:
         return [self.query.writer, self.key.writer, self.value.writer, self.out]
@@ -140,11 +149,27 @@ def vit(
     channels, height, width = shape
     if height != width or height % patch:
         raise ValueError(f"a ViT takes square images, here of a multiple of patch {patch}; these are {height}x{width}")
-    if config.norm == "group":
-        raise ValueError("norm group has no place in a ViT, which is pre-LN: take norm layer")
+    if config.norm not in ("none", "layer"):
+        raise ValueError(f"norm {config.norm} has no place in a ViT, which is pre-LN: take norm layer")
     units = config.units(dim)
     if units % heads:
         raise ValueError(f"{units} units (dim {dim} times width {config.width:g}) cannot be shared among {heads} heads")
     patches = Conv2d(channels, units, patch, patch, height, False, config.init)
     blocks = [TransformerBlock(units, heads, qk_norm, config) for _ in range(depth)]
     return ViT(patches, blocks, norm(config, units)), units, 1
+
+
+def entropies(net: nn.Module, run: Callable[[], object]) -> dict[str, Tensor]:
+    """{path of each attention: its entropies [B, heads, T] in one pass, run()}; {} and no pass where there is none."""
+    every = {path: module for path, module in net.named_modules() if isinstance(module, Attention)}
+    seen: dict[nn.Module, Tensor] = {}
+
+    def note(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        seen[module] = args[0]
+
+    hooks = [module.register_forward_pre_hook(note) for module in every.values()]
+    if every:
+        run()
+    for hook in hooks:
+        hook.remove()
+    return {path: module.entropy(seen[module]) for path, module in every.items()}

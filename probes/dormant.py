@@ -1,8 +1,9 @@
 """Dormant and dead units (Sokar et al. 2023, arXiv:2302.12902; definitions in docs/algorithms.md).
 
 A unit is tau-dormant when its mean |h| is at most tau of its layer's mean, dead when it is 0 on the whole batch: the
-number of dead units grows as the batch shrinks. Behind a LayerNorm or with leaky ReLU and tanh a unit is never dead by
-this measure. Neither number is called plasticity: only probes that fit targets measure that.
+number of dead units grows as the batch shrinks. Behind a LayerNorm a unit is dead, too, if its offset or a place below
+the layer's mean keeps it below 0 on every state; with leaky ReLU and tanh it is only if its weights and bias are 0.
+Neither number is called plasticity: only probes that fit targets measure that.
 """
 
 import torch

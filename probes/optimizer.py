@@ -8,6 +8,7 @@ Where the optimizer keeps both moments of Adam, m and v corrected and as the ste
   step: mean |m| / (sqrt v + eps), the step in units of the learning rate; below_eps: share of sqrt v < eps, where Adam
     is SGD; r_v: mean g^2 / mean v, and rms_t: sqrt(mean(g^2 / max(v, eps^2))) of each matrix, and the largest of all
     tensors (Wortsman et al. 2023, arXiv:2304.13013). Far above 1 the second moment is stale and a spike may follow.
+Of TRAC (Muppidi et al. 2024, arXiv:2405.16642) scale: the sum of its scales s, 1e-7 at first; below 0 it counts as 0.
 g is the gradient that v sees, after clipping. v holds it already: with beta 0.999 r_v is at most 1,000.
 """
 
@@ -40,7 +41,8 @@ class Optimizer(Probe):
             if not sound(subject.parts[name]) or not stepped.get(name, True):
                 row |= {kind + tail: torch.nan for kind in SPOILT}
             elif name in stepped:
-                row |= named(step_sizes(part, before[name]), prefix, tail) | named(health(part), prefix, tail)
+                found = step_sizes(part, before[name]) | health(part) | tuning(part)
+                row |= named(found, prefix, tail)
         return row
 
 
@@ -95,6 +97,12 @@ def health(part: Part) -> dict[str, float]:
     row |= {"rms_t": max(stale.values()), **{f"rms_t/{matrix(x)}": r for x, r in stale.items() if rows[x][0].ndim > 1}}
     known = mean([v for _, (_, v, _) in rows.values()])
     return {**row, "r_v": mean([g.square() for g, _ in rows.values()]) / known} if known else row
+
+
+def tuning(part: Part) -> dict[str, float]:
+    """scale, of a tuner that all parameters share; {} without one."""
+    tuners = [slot["tuner"] for slot in part.opt.state.values() if "tuner" in slot]
+    return {"scale": float(tuners[0][0].sum())} if tuners else {}
 
 
 def mean(tensors: list[Tensor]) -> float:

@@ -8,11 +8,12 @@ import torch
 
 from agents.dqn import DQNConfig
 from agents.flags import parse
+from interventions.imitation import distance
 from runs.rng import stream
 from tests.agents.tiny import agent, batch, timestep
 from tests.interventions import small
 
-KINDS = ("hl_gauss", "two_hot")
+KINDS = ("hl_gauss", "two_hot", "two_hot_symlog")
 CELLS = np.eye(5, dtype=np.float32)
 
 
@@ -121,6 +122,27 @@ def test_it_learns_the_value_of_a_state(kind):
         learner.step(loss, loss.value, example)
     q = learner.goal.values(learner.parts["q"].net(torch.eye(5))).gather(1, example.action[:, None])
     assert q.flatten().tolist() == pytest.approx([1.7] * 5, abs=0.05)
+
+
+LOGS = math.log(1 / 2), math.log(1 / 4), math.log(1 / 4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "teacher", "student", "expected"),
+    [
+        # KL((1/2, 1/4, 1/4) || (1/3, 1/3, 1/3)) = 1/2 ln 3/2 + 1/2 ln 3/4 = 1/2 ln 9/8 of one action, 0 of the other
+        ("c51", [LOGS, LOGS], [[0.0] * 3, LOGS], math.log(9 / 8) / 4),
+        ("two_hot", [LOGS, LOGS], [[0.0] * 3, LOGS], math.log(9 / 8) / 4),
+        ("quantile", [[0.0, 2.0, 2.0], [3.0, 0.0, 1.0]], [[1.0, 2.0, 2.0], [3.0, 4.0, 0.0]], (1 + 16 + 1) / 6),
+    ],
+)
+def test_distillation_is_averaged_over_actions_and_states(kind, teacher, student, expected):
+    learner = prefer(agent(loss=kind, bins=3)[1], teacher)
+    lesson = {"q": learner.parts["q"].weights()}
+    prefer(learner, student)
+    example = batch(torch.eye(5), torch.zeros(5, dtype=torch.long), [0.0] * 5, [0.0] * 5, torch.eye(5))
+    gap = distance(learner.view(stream(0, "x")), "q", example, lesson)
+    assert gap.item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,7 +11,7 @@ import torch
 from agents.build import build
 from interventions.qdagger import QDagger
 from runs.rng import stream
-from tests.laws.members import AGENTS, learn, parsed, past, same, small, taken
+from tests.laws.members import AGENTS, learn, parsed, past, same, small, taken, trained
 
 ENVS = {"dqn": "CartPole-v1", "sac": "toy:reach", "drq": "toy:look"}
 
@@ -25,9 +25,8 @@ def teacher_of(name, score=20.0, *flags):
 
 
 def dagger(name, *flags, score=20.0):
-    return taken(
-        name, ENVS[name], "--seed=5", f"--qdagger-from={teacher_of(name, score)}", "--qdagger-updates=3", *flags
-    )
+    on = (f"--qdagger-from={teacher_of(name, score)}", "--qdagger-updates=3", "--eval-every=50")
+    return taken(name, ENVS[name], "--seed=5", *on, *flags)
 
 
 def method(learner):
@@ -43,7 +42,7 @@ def test_lambda_is_one_minus_the_ratio_of_returns(mine, expected):
         learner.chain.observe({"return/eval": mine})
     link = method(learner)
     teacher = link.subject.teacher(link.method.qdagger_from)
-    assert link.method.share(link.subject, teacher) == pytest.approx(expected)
+    assert link.method.share(link.state, link.subject, teacher) == pytest.approx(expected)
 
 
 def test_lambda_is_exactly_0_from_the_cut_off_on():
@@ -53,8 +52,65 @@ def test_lambda_is_exactly_0_from_the_cut_off_on():
     shares = {}
     for steps in (99, 100, 101):
         learner.clock["steps"] = steps
-        shares[steps] = link.method.share(link.subject, teacher)
+        shares[steps] = link.method.share(link.state, link.subject, teacher)
     assert shares == {99: 1.0, 100: 0.0, 101: 0.0}
+
+
+def finished(learner, *returns, tag="return/train"):
+    """Games that end, and the update behind each."""
+    for x in returns:
+        learner.clock["episodes"] += 1
+        learner.chain.observe({tag: x})
+        learner.update()
+
+
+def share(learner):
+    link = method(learner)
+    return link.method.share(link.state, link.subject, link.subject.teacher(link.method.qdagger_from))
+
+
+def test_by_train_lambda_is_that_of_the_mean_of_the_last_ten_games():
+    world, learner = dagger("dqn", "--qdagger-score=train")
+    learn(learner, world, 1)
+    learner.chain.observe({"return/eval": 20.0})
+    shares = []
+    for x in (*[100.0] * 2, *[4.0] * 7, 6.0, *[16.0] * 2, 40.0):
+        finished(learner, x)
+        learner.update()
+        shares.append(share(learner))
+    assert shares[:9] == [1.0] * 9
+    # means: (200 + 28 + 6) / 10; without a 100 and with a 16; without both; without a 4 and with a 40
+    assert shares[9:] == pytest.approx([0.0, 1 - 15 / 20, 1 - 6.6 / 20, 1 - 10.2 / 20])
+
+
+def test_by_train_two_games_of_one_return_are_two_games():
+    world, learner = dagger("dqn", "--qdagger-score=train")
+    learn(learner, world, 1)
+    finished(learner, *[5.0] * 10)
+    assert share(learner) == pytest.approx(0.75)
+
+
+def test_by_train_returns_are_human_normalised_where_the_teachers_are():
+    run = teacher_of("dqn")
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 60, "return/eval": 20.0, "hns/eval": 0.5}) + "\n")
+    flags = (f"--qdagger-from={run}", "--qdagger-updates=3", "--qdagger-score=train")
+    world, learner = taken("dqn", ENVS["dqn"], "--seed=5", *flags)
+    learn(learner, world, 1)
+    finished(learner, *[0.1] * 10, tag="hns/train")
+    assert share(learner) == pytest.approx(1 - 0.1 / 0.5)
+
+
+def test_by_train_a_real_run_imitates_less_after_ten_games_and_resumes_with_them(tmp_path):
+    flags = (f"--qdagger-from={teacher_of('dqn', 100.0)}", "--qdagger-updates=3", "--qdagger-score=train")
+    state, rows = trained("dqn", tmp_path / "run", ENVS["dqn"], 600, *flags)
+    returns = [row["return/train"] for row in rows if "return/train" in row]
+    games = state["agent"]["chain"]["links"]["qdagger"]["state"]["games"]
+    assert len(games) == 10
+    assert set(games) <= set(returns)
+    trained("dqn", tmp_path / "again", ENVS["dqn"], 400, *flags)
+    again, _ = trained("dqn", tmp_path / "again", ENVS["dqn"], 600, *flags)
+    assert again["agent"]["chain"]["links"]["qdagger"]["state"]["games"] == games
 
 
 @pytest.mark.parametrize("name", ENVS)
@@ -108,7 +164,8 @@ def test_the_loss_is_3_lambda_kl_at_a_temperature_of_a_tenth():
 @pytest.mark.parametrize(("name", "flags"), [("sac", []), ("drq", []), ("drq", ["--policy=sac"])])
 def test_only_an_actor_imitates(name, flags):
     lesson = teacher_of(name, 20.0, *flags)
-    world, learner = taken(name, ENVS[name], "--seed=5", f"--qdagger-from={lesson}", "--qdagger-updates=3", *flags)
+    on = (f"--qdagger-from={lesson}", "--qdagger-updates=3", "--eval-every=50")
+    world, learner = taken(name, ENVS[name], "--seed=5", *on, *flags)
     learn(learner, world, 3)
     link = method(learner)
     batch = learner.view(stream(0, "test")).batch(16)

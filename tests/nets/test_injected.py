@@ -101,6 +101,27 @@ def test_an_open_slot_adds_old_minus_new():
     assert net(x).item() == 13.0 + 27.0 - 52.0
 
 
+@pytest.mark.parametrize("deep", [False, True])
+def test_an_injection_writes_weights_and_buffers_in_place_and_leaves_frozen_ones_frozen(deep):
+    net, other = QNetwork((2,), 1, SMALL), QNetwork((2,), 1, SMALL)
+    for value, made in ((1.0, net), (2.0, other)):
+        for module in (made.torso.fc1, made.head):
+            module.register_buffer("seen", torch.zeros(3))
+        prepare(made, 1, deep)
+        with torch.no_grad():  # since the slots were made it has learned
+            for x in (x for module in made.tail() for x in module.state_dict().values()):
+                x.add_(value)
+    slot, tensors = net.injected.rows()[0], {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    live, drawn = ([{k: x.clone() for k, x in m.state_dict().items()} for m in made.tail()] for made in (net, other))
+    inject(net, other)
+    for frozen, expected in ((slot.old.pieces(), live), (slot.new.pieces(), drawn), (net.tail(), drawn)):
+        for module, weights in zip(frozen, expected, strict=True):
+            assert all(torch.equal(x, weights[name]) for name, x in module.state_dict().items())
+    assert all(tensors[name] is x for name, x in [*net.named_parameters(), *net.named_buffers()])
+    assert not any(p.requires_grad for p in slot.parameters())
+    assert all(p.requires_grad for module in net.tail() for p in module.parameters())
+
+
 def test_the_tail_is_torso_and_head_behind_an_encoder_and_the_head_alone_elsewhere():
     for make, deep in ((NETS["images"][0], True), (NETS["vectors"][0], False), (NETS["actor"][0], False)):
         net = make()

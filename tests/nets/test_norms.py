@@ -3,12 +3,15 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from nets.encoders import NetConfig
 from nets.heads import QNetwork
+from nets.images import cnn, resnet18
+from nets.impala import impala
 from nets.layers import Block, Conv2d, Linear
 
-NORMS = pytest.mark.parametrize("norm", ["layer", "group"])
+NORMS = pytest.mark.parametrize("norm", ["layer", "layer_channels", "group"])
 SHAPES = pytest.mark.parametrize("shape", [(6,), (2, 44, 44)], ids=["vectors", "images"])
 
 
@@ -61,6 +64,69 @@ def test_a_group_of_a_convolution_is_a_run_of_channels_over_all_positions():
     pairs = [F.layer_norm(pair, (2, 4, 4)) for pair in block.writer(x).chunk(8, 1)]
     torch.testing.assert_close(block(x), torch.tanh(torch.cat(pairs, 1)))
     assert block.norm.weight.shape == block.norm.bias.shape == (16,)
+
+
+def test_over_channels_each_position_of_a_convolution_is_normed_by_itself_with_a_gain_per_channel():
+    block, x = Block(Conv2d(3, 16, 3, 1, 6, False, "torch"), "layer_channels", "tanh"), normal(4, 3, 6, 6)
+    with torch.no_grad():
+        block.norm.weight.copy_(normal(16, seed=1))
+        block.norm.bias.copy_(normal(16, seed=2))
+    each = block.writer(x).permute(0, 2, 3, 1)  # [B, H, W, C]
+    expected = F.layer_norm(each, (16,), block.norm.weight, block.norm.bias).permute(0, 3, 1, 2)
+    torch.testing.assert_close(block(x), torch.tanh(expected))
+
+
+def test_over_channels_a_linear_layer_has_the_same_norm_as_with_layer():
+    x, blocks = normal(4, 6), [Block(Linear(6, 16), norm, "tanh") for norm in ("layer", "layer_channels")]
+    blocks[1].load_state_dict(blocks[0].state_dict())
+    assert torch.equal(*(block(x) for block in blocks))
+
+
+def test_memory_order_stays_through_a_norm_over_channels():
+    block = Block(Conv2d(3, 16, 3, 1, 6, False, "torch"), "layer_channels", "relu").to(
+        memory_format=torch.channels_last
+    )
+    x = normal(4, 3, 6, 6).to(memory_format=torch.channels_last)
+    assert block(x).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("norm", ["layer", "layer_channels", "group"])
+@pytest.mark.parametrize("writer", [Linear(6, 16), Conv2d(6, 16, 1, 1, 1, False, "torch")], ids=["linear", "conv"])
+def test_eps_joins_the_variance(norm, writer):
+    """One group of features of variance v become (x - mean) / sqrt(v + eps)."""
+    block, x = Block(writer, norm, "tanh", groups=1, eps=0.5), normal(4, 6)
+    shown = block(x if isinstance(writer, Linear) else x[:, :, None, None]).flatten(1)
+    y = writer(x if isinstance(writer, Linear) else x[:, :, None, None]).flatten(1)
+    centred = y - y.mean(1, keepdim=True)
+    torch.testing.assert_close(shown, torch.tanh(centred / (centred.square().mean(1, keepdim=True) + 0.5).sqrt()))
+
+
+@NORMS
+@SHAPES
+def test_norm_eps_reaches_every_norm(norm, shape):
+    norms = QNetwork(shape, 3, NetConfig(width=0.5, norm=norm, norm_eps=1e-6)).norms()
+    assert norms
+    assert {module.eps for module in norms.values()} == {1e-6}
+
+
+@NORMS
+@pytest.mark.parametrize("make", [cnn, resnet18, impala])
+def test_norm_eps_reaches_every_norm_of_an_encoder(make, norm):
+    encoder, _, _ = make((2, 28, 28), NetConfig(width=0.5, norm=norm, norm_eps=1e-6))
+    norms = [m for m in encoder.modules() if isinstance(m, nn.GroupNorm | nn.LayerNorm)]
+    assert norms
+    assert {m.eps for m in norms} == {1e-6}
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ({"norm_eps": 1e-6}, "norm_eps 1e-06 does nothing without --norm"),
+        ({"norm": "layer", "norm_eps": 0.0}, "norm_eps is 0.0, but must be above 0"),
+    ],
+)
+def test_an_eps_without_a_meaning_is_refused(flags, sentence):
+    assert NetConfig(**flags).problems() == [sentence]
 
 
 @NORMS

@@ -170,9 +170,17 @@ def test_slope_reaches_every_mlp():
     assert [m.negative_slope for m in net.modules() if isinstance(m, torch.nn.LeakyReLU)] == [0.3] * 2
 
 
-def test_group_norm_is_refused():
-    with pytest.raises(ValueError, match="norm group has no place in a ViT, which is pre-LN: take norm layer"):
-        vit(SHAPE, NetConfig(norm="group"))
+@pytest.mark.parametrize("norm", ["group", "layer_channels"])
+def test_other_norms_are_refused(norm):
+    with pytest.raises(ValueError, match=f"norm {norm} has no place in a ViT, which is pre-LN: take norm layer"):
+        vit(SHAPE, NetConfig(norm=norm))
+
+
+def test_norm_eps_is_of_every_norm_but_qk_norm():
+    net = make(norm="layer", norm_eps=1e-6, qk_norm=True)()
+    found = {path: module.eps for path, module in net.norms().items()}
+    assert {eps for path, eps in found.items() if "query" not in path and "key" not in path} == {1e-6}
+    assert {eps for path, eps in found.items() if "query" in path or "key" in path} == {1e-5}
 
 
 def test_positions_are_drawn_and_learned():

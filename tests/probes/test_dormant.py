@@ -30,6 +30,19 @@ def test_three_dead_units_of_eight():
     }
 
 
+def test_three_dead_units_of_eight_behind_a_layer_norm():
+    p = layer([0.0] * 8, norm="layer")
+    with torch.no_grad():
+        p.net.torso.fc1.writer.weight.normal_(generator=torch.Generator().manual_seed(0))
+        p.net.torso.fc1.norm.weight[[0, 3, 6]] = 0
+        p.net.torso.fc1.norm.bias[[0, 3, 6]] = -1
+    assert measure(q=p)["dead/torso.fc1"] == 3 / 8
+
+
+def test_a_unit_below_the_mean_of_its_layer_on_every_state_is_dead_behind_a_layer_norm():
+    assert measure(q=layer([1.0, 2, 4, 5], norm="layer"))["dead/torso.fc1"] == 2 / 4
+
+
 def test_a_unit_at_the_threshold_is_dormant_and_not_dead():
     just, over = 0.99 * TAU / (2 - TAU), 1.01 * TAU / (2 - TAU)  # beside a unit of 1 the score of x is 2x/(1+x)
     assert measure(q=layer([1.0, just]))["torso.fc1"] == 0.5

@@ -130,6 +130,23 @@ def test_moments_are_read_where_there_are_both(name, kept):
     assert all(math.isfinite(x) for x in row.values())
 
 
+def test_the_scale_of_trac_is_that_of_its_update_and_begins_at_a_ten_millionth():
+    learner, scales = agent(VECTORS, "--optimizer=trac", "--lr=3e-3", updates=0), []
+    for _ in range(30):
+        scales.append(measure(learner)["scale"])
+        batch = learner.view(np.random.default_rng(0)).batch()
+        for loss in learner.losses(batch, None):
+            learner.step(loss, loss.value, batch)
+        every = [slot["tuner"][0].sum().item() for slot in learner.parts["q"].opt.state.values()]
+        assert every == pytest.approx([scales[-1]] * len(every), rel=1e-4)
+    assert scales[0] == pytest.approx(1e-7, rel=0.1)
+    assert scales[-1] > 100 * scales[0]
+
+
+def test_without_a_tuner_there_is_no_scale():
+    assert "scale" not in measure(agent(VECTORS))
+
+
 def test_both_ways_of_counting_steps_read_alike():
     whole, elements = (measure(agent(VECTORS, f"--adam-step={step}")) for step in ("tensor", "elements"))
     assert whole == pytest.approx(elements, rel=1e-3)

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from nets.anatomy import Network
+from nets.drq import encoded, eyes, trunk
 from nets.encoders import NetConfig
 from nets.heads import LinearHead
-from nets.pixels import centred, eyes, trunk
 from tests.nets import nudge
 
 KINDS = pytest.mark.parametrize("kind", ["drq", "drqv2"])
@@ -101,9 +101,10 @@ def test_width_scales_channels_and_latent():
     assert trunk(8, NetConfig(width=2.0))[1] == 100
 
 
-def test_centred_pixels_lie_between_minus_a_half_and_a_half():
+@pytest.mark.parametrize(("kind", "seen"), [("drq", [0.0, 0.2, 1.0]), ("drqv2", [-0.5, -0.3, 0.5])])
+def test_pixels_are_seen_from_0_to_1_by_drq_and_from_minus_a_half_to_a_half_by_drq_v2(kind, seen):
     obs = torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 3, 1, 1)
-    torch.testing.assert_close(centred(obs).flatten(), torch.tensor([-0.5, -0.3, 0.5]))
+    torch.testing.assert_close(encoded(obs, torch.nn.Identity(), kind), torch.tensor([seen]))
     assert obs.flatten().tolist() == [0, 51, 255]
 
 
