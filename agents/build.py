@@ -1,6 +1,7 @@
 """From settings to a world and an agent that learns in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from difflib import get_close_matches
 
 import torch
@@ -40,7 +41,7 @@ def problems(settings: Settings) -> list[str]:
             make()
         except ValueError as error:
             rows += str(error).splitlines()
-    rows += unheard(settings)
+    rows += [*unheard(settings), *unread(settings), *unexamined(settings)]
     capacity, envs = settings.config.rl.capacity, settings.run.num_envs
     return rows + ([f"capacity {capacity} holds no transition of {envs} envs"] if capacity < 2 * envs else [])
 
@@ -61,6 +62,27 @@ def unheard(settings: Settings) -> list[str]:
             mend = f"; did you mean {near[0]}?" if near else ""
         problems.append(f"{method.name()}_when: no number {tag!r} is recorded{mend}")
     return problems
+
+
+def unexamined(settings: Settings) -> Iterator[str]:
+    """A sentence for each method that reads evaluations, of a run whose first would come at its last step or never."""
+    run = settings.run
+    if run.eval_every.crossed(run.steps - 1):
+        return
+    for method in (m for m in settings.methods if m.on and m.unexamined):
+        switch = fields(method)[0].name
+        yield f"{switch}: no evaluation comes before the end (eval_every {run.eval_every}); {method.unexamined}"
+
+
+def unread(settings: Settings) -> Iterator[str]:
+    """A sentence for each flag typed that nothing reads, of the optimizer or of a method that is off; presets, and
+    files that runs share, may set it."""
+    yield from settings.config.learn.optim.unread(settings.typed)
+    for method in (m for m in settings.methods if not m.on):
+        switch, *rest = (f.name for f in fields(method))
+        switches = [switch, *(name for name in rest if name == f"{method.name()}_when")]
+        words = " or ".join(f"--{name.replace('_', '-')}" for name in switches)
+        yield from (f"{name} does nothing without {words}" for name in rest if name in settings.typed)
 
 
 def world(settings: Settings) -> World:

@@ -22,6 +22,7 @@ from interventions import methods
 from interventions.base import Intervention
 from runs.units import Period, When
 
+PERIODS = "Periods: 100k (agent steps), 1k:updates, 20k,40k, 20k..100k (below 100k), never."
 ELSEWHERE = ("config", "root", "out")  # where a run lies is not part of what it is
 
 
@@ -33,7 +34,8 @@ class BadInput(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """A command line, understood. flat: {flag: value as typed}; odd: those that differ from the class default."""
+    """A command line, understood. flat: {flag: value as typed}; odd: those that differ from the class default; typed:
+    of these, {flag: value before} of what the line itself changes, behind its preset and --config."""
 
     agent: str
     run: RunConfig
@@ -43,6 +45,7 @@ class Settings:
     methods: tuple[Intervention, ...]
     flat: Mapping[str, Any]
     odd: Mapping[str, Any]
+    typed: Mapping[str, Any]
 
     @property
     def active(self) -> list[str]:
@@ -78,7 +81,8 @@ def parse(agent: str, config: type[AgentConfig], argv: Sequence[str]) -> Setting
     base = understand(agent, kind, arguments(values), defaults, f"preset {preset}") if values else defaults
     base = understand(agent, kind, arguments(filed), base, f"--config {typed['config']}") if filed else base
     flags = understand(agent, kind, [*argv, f"--env={env}", f"--preset={preset}"], base, "")
-    flat, plain = dict(flatten(flags)), dict(flatten(defaults))
+    flat, plain, given = dict(flatten(flags)), dict(flatten(defaults)), dict(flatten(base))
+    odd = {k: v for k, v in flat.items() if v != plain[k]}
     return Settings(
         agent=agent,
         run=flags.run,
@@ -87,7 +91,8 @@ def parse(agent: str, config: type[AgentConfig], argv: Sequence[str]) -> Setting
         config=flags.agent,
         methods=tuple(getattr(flags, name) for name in methods()),
         flat=flat,
-        odd={k: v for k, v in flat.items() if v != plain[k]},
+        odd=odd,
+        typed={k: given[k] for k, v in odd.items() if v != given[k]},
     )
 
 
@@ -161,7 +166,7 @@ def understand(agent: str, kind: Any, args: Sequence[str], default: Any, source:
             return tyro.cli(
                 kind,
                 prog=f"python -m agents.{agent}",
-                description=f"Train {agent} with any interventions. Periods: 100k (agent steps), 1k:updates, never.",
+                description=f"Train {agent} with any interventions. {PERIODS}",
                 args=list(args),
                 default=default,
                 config=tuple(marks),
@@ -177,6 +182,7 @@ def sentence(box: str, known: Collection[str]) -> str:
     lines = [line.strip(" │") for line in box.splitlines()[1:]]
     rules = [i for i, line in enumerate(lines) if i and line and not line.strip("─-")]
     said = " ".join(x for x in (lines[: rules[0]] if rules else lines) if x.strip("-"))
+    said = said[:-2] + "." if said.endswith(" .") else said  # a full stop that was wrapped onto a line of its own
     odd = [word.strip("-,").partition("=")[0] for word in said.split() if word.startswith("--")]
     near = get_close_matches(odd[0].replace("-", "_"), known, 1) if odd and "nrecognized" in said else []
     return said + (f"; did you mean --{near[0].replace('_', '-')}?" if near else "")

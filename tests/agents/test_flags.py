@@ -1,11 +1,17 @@
 """Where a setting comes from: class default < preset < --config < typed."""
 
+import json
+from dataclasses import fields
+from typing import get_args, get_type_hints
+
 import pytest
 
+from agents.bbf import BBFConfig
 from agents.build import problems
 from agents.dqn import DQNConfig
 from agents.flags import BadInput, arguments, parse
 from agents.presets import DQN_PRESETS as PRESETS
+from interventions import methods
 from runs.units import Period
 
 LR = 6.25e-5  # the class default
@@ -134,3 +140,80 @@ def test_every_problem_of_a_line_is_told_at_once():
 def test_what_the_loop_measures_is_counted_in_steps(name):
     (problem,) = problems(read("--env=toy:chain", f"--{name.replace('_', '-')}=3:updates"))
     assert problem.startswith(f"{name} is 3:updates")
+
+
+# ---- a flag that is typed changes something, or is refused
+
+
+def another(kind, name):
+    """A value of a method's field that is not its default."""
+    choices = [x for x in get_args(get_type_hints(kind)[name]) if x != getattr(kind, name)]
+    match getattr(kind, name):
+        case bool(x):
+            return not x
+        case int() | float() as x:
+            return x + 1
+        case Period():
+            return "7:updates"
+        case _:
+            return choices[0] if choices else "x"
+
+
+def of_switch(name, words):
+    return f"{name} does nothing without {words}"
+
+
+def test_every_flag_of_a_method_that_is_off_is_refused_with_its_switch():
+    typed, sentences = {}, []
+    for name, kind in methods().items():
+        switch, *rest = (f.name for f in fields(kind))
+        words = f"--{name}-{switch.removeprefix(f'{name}_')}"
+        if f"{name}_when" in rest:
+            rest.remove(f"{name}_when")
+            words += f" or --{name}-when"
+        typed |= {flag: another(kind, flag) for flag in rest}
+        sentences += [of_switch(flag, words) for flag in rest]
+    assert problems(read("--env=toy:chain", *arguments(typed))) == sentences
+    assert of_switch("redo_tau", "--redo-every or --redo-when") in sentences
+    assert of_switch("amplitude_high", "--amplitude-low") in sentences
+
+
+@pytest.mark.parametrize("switch", ["--redo-every=1k", "--redo-when=dormant > 0.3"])
+def test_a_flag_of_a_method_is_taken_with_either_switch(switch):
+    assert problems(read("--env=toy:chain", "--redo-tau=0.3", switch)) == []
+    assert problems(read("--env=toy:chain", "--redo-tau=0.1")) == []  # the default, which changes nothing
+
+
+def test_what_a_preset_or_a_file_sets_of_a_method_may_stand_where_the_method_is_switched_off(toml):
+    rr2 = lambda *flags: problems(
+        parse("bbf", BBFConfig, ["--env=Pong", "--preset=rr2", "--shrink-every=never", *flags])
+    )
+    shared = toml("redo_tau = 0.3\nreset_inherit = 0.5")
+    assert rr2() == rr2("--shrink-groups=") == []
+    assert rr2("--shrink-factor=0.3") == [of_switch("shrink_factor", "--shrink-every or --shrink-when")]
+    assert problems(read("--env=toy:chain", shared)) == []
+    assert problems(read("--env=toy:chain", shared, "--redo-tau=0.3")) == []
+    assert len(problems(read("--env=toy:chain", shared, "--redo-tau=0.2"))) == 1
+
+
+def test_a_run_with_a_method_off_is_forked_by_its_config(tmp_path):
+    old = read("--env=toy:chain", "--redo-every=1k", "--redo-tau=0.3").saved()
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert problems(read(f"--config={tmp_path}/config.json", "--redo-every=never")) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "idle"),
+    [
+        ("--optimizer=sgd --eps=.1 --betas .5 .5", ["eps", "the second of betas"]),
+        ("--optimizer=rmsprop --eps=.1 --betas .5 .5", ["the first of betas"]),
+        ("--optimizer=upgd --eps=.1 --betas .5 .5", ["eps", "the first of betas", "the second of betas"]),
+        ("--optimizer=adam_upgd --eps=.1 --betas .5 .5", []),
+        ("--optimizer=rmsprop --betas .9 .5", []),
+        ("--optimizer=sgd --preset=cleanrl --env=Pong", []),  # its eps is the preset's
+    ],
+)
+def test_a_number_that_the_optimizer_does_not_read_is_refused(line, idle):
+    settings = read("--env=toy:chain", *line.split())
+    optimizer = settings.config.learn.optim.optimizer
+    assert problems(settings) == [f"{name} does nothing with --optimizer {optimizer}" for name in idle]

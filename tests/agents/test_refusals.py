@@ -30,8 +30,13 @@ ONE = [
     (["--redo-when=speed/steps > 3"], "redo_when: no number 'speed/steps' is recorded"),
     (
         ["--loss=l1"],
-        "'l1' for argument '--loss'. Expected one of ('huber', 'mse', 'hl_gauss', 'two_hot', 'c51', 'quantile')",
+        "Expected one of ('huber', 'mse', 'hl_gauss', 'two_hot', 'two_hot_symlog', 'c51', 'quantile').",
     ),
+    (
+        ["--qdagger-from=x", "--eval-every=never"],
+        "qdagger_from: no evaluation comes before the end (eval_every never); evaluate earlier, or take --qdagger-s",
+    ),
+    (["--qdagger-from=x", "--steps=100k", "--eval-every=100k"], "no evaluation comes before the end (eval_every 100k)"),
     (["--betas=0.9"], "'--betas'. Expected 2 values"),
     (["--hidden", "8", "8.5"], "--hidden"),
     (["--gamma=2"], "gamma is 2.0, but must be from 0 to 1"),

@@ -7,11 +7,14 @@ import pytest
 
 from agents.build import build
 from agents.dqn import DQN
+from agents.flags import parse
+from agents.main import run
 from runs import pack
 from runs.checkpoint import DiskFull, load
 from runs.lock import RunLock
 from runs.record import rows
 from tests.agents.tiny import parsed
+from tests.laws.members import AGENTS, small
 
 
 def contents(path, *flags):
@@ -33,6 +36,24 @@ def test_a_run_ends_with_code_0_and_says_where_it_lies(command, tmp_path):
     assert lines[0].startswith("dqn on toy:chain, preset none, no interventions")
     assert any(line.startswith("done: 30 steps") for line in lines)
     assert json.loads((tmp_path / "here/DONE").read_text())["steps"] == 30
+
+
+def test_the_first_line_counts_the_parameters_of_the_networks_worked_out_by_hand(command):
+    """5 inputs, two layers of 1,024 and 2 actions: 6,144 + 1,049,600 + 2,050; the slow network is not counted."""
+    lines = command("--steps=5", "--hidden", "1024", "1024", "--out=here")[1]
+    assert lines[0].startswith("dqn on toy:chain, preset none, no interventions, 1.06M parameters, cpu")
+
+
+@pytest.mark.parametrize(("name", "env"), [("sac", "toy:reach"), ("classifier", "labels:generated")])
+def test_the_first_line_counts_the_parameters_of_all_networks(command, capsys, name, env):
+    kind, config = AGENTS[name]
+    line = [f"--env={env}", "--preset=none", *small(name), "--hidden", "512", "512", "--width=1", "--steps=5"]
+    assert run(kind, config, [*line, "--out=here"]) == 0
+    first = capsys.readouterr().err.splitlines()[0]
+    agent = build(kind, parse(name, config, line))[1]
+    count = sum(p.numel() for part in agent.parts.values() for p in part.net.parameters())
+    assert f" {count / 1e6:.2f}M parameters, " in first
+    assert count > 250_000
 
 
 def test_a_finished_run_says_so_and_touches_nothing(command, tmp_path):
