@@ -48,6 +48,23 @@ def test_an_active_unit_is_reset_at_a_rate_of_eta_per_firing_interval():
     assert resets / gaps == pytest.approx(0.8**10, rel=0.1)  # P(gap >= 11)
 
 
+def test_adapted_thresholds_reset_active_units_in_half_of_eta_to_eta_of_their_gaps_however_often_they_fire():
+    """At the .9 quantile, 4 batches at p = .5 and 11 at .2, units are reset in .5^3 = .125 and .8^10 = .107 of their
+    gaps; as gaps are cut off there, the next threshold is twice that and hardly any is reset: .008 and .009."""
+    row, rng, resets, gaps = unit(64), torch.Generator().manual_seed(2), torch.zeros(64), torch.zeros(64)
+    probability = torch.tensor([0.5, 0.2]).repeat_interleave(32)
+    for interval in range(10):
+        for fires in torch.rand((1000, 64), generator=rng) < probability:
+            observe(row, fires, 10)
+            resets[overdue(row)] += interval > 1  # the first thresholds are the most
+        gaps += row["gaps"].sum(1) * (interval > 1)
+        adapt(row, eta=0.1, expansion=2.0, most=1_000_000)
+    often, seldom = (resets.view(2, 32).sum(1) / gaps.view(2, 32).sum(1)).tolist()
+    assert 0.05 < often < 0.1
+    assert 0.05 < seldom < 0.1
+    assert often == pytest.approx(seldom, rel=0.2)
+
+
 @pytest.mark.parametrize(("limit", "batch"), [(20, 8), (24, 8), (25, 8), (1, 8), (1000, 32)])
 def test_a_silent_unit_is_reset_after_exactly_so_many_batches(limit, batch):
     row, batches = unit(), 0

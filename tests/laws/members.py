@@ -37,10 +37,11 @@ STEADY = {"drq": ["--eps=1.5e-4"]}  # of its few units many are dead: where optr
 EARLY = {  # so that they act within the laws' few updates, on any network
     "adaptratio": ["--adaptratio-gap=0.5"],
     "cbp": ["--cbp-maturity=5"],
+    "dash": ["--dash-batches=2", "--dash-size=8"],
     "generations": ["--generations-updates=5"],
     "project": ["--project-norms=any"],
     "regrama": ["--regrama-tau=0.3"],
-    "qdagger": ["--qdagger-updates=3"],
+    "qdagger": ["--qdagger-updates=3", "--eval-every=50"],
     "snr": ["--snr-tau-max=5"],
 }
 
@@ -131,13 +132,18 @@ def beside(method: str) -> list[str]:
     return [*METHODS[method].needs.split(), *(["--reset-every=7:updates"] if METHODS[method].follows else [])]
 
 
+def turns(method: str) -> list[str]:
+    """A flag for each value of each Literal field of a method, and one for each of its bools, but the switch."""
+    kind = METHODS[method]
+    values = [f"--{k.replace('_', '-')}={v}" for k, row in choices(kind).items() for v in row]
+    bools = [f for f in fields(kind)[1:] if isinstance(f.default, bool)]
+    return values + [f"--{'no-' * f.default}{f.name.replace('_', '-')}" for f in bools]
+
+
 def variants(method: str, name: str = "dqn", env: str = "toy:catch") -> list[list[str]]:
-    """Flags of a method switched on, once for each value of each of its Literal fields."""
+    """Flags of a method switched on, once for each of its turns."""
     on = switched_on(method, name, env)
-    flags = [
-        f"--{field.replace('_', '-')}={value}" for field, values in choices(METHODS[method]).items() for value in values
-    ]
-    return [[*on, flag] for flag in flags] or [on]
+    return [[*on, flag] for flag in turns(method)] or [on]
 
 
 @cache

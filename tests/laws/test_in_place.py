@@ -5,14 +5,14 @@ import torch
 
 from nets.optim import SHARED
 from nets.part import Part
-from tests.laws.members import AGENTS, METHODS, case, choices, home, homes, learn, taken, variants
+from tests.laws.members import AGENTS, METHODS, case, home, homes, learn, taken, turns, variants
 
 CASES = [
     case(a, e, m, i)
     for a in AGENTS
     for e in homes(a)
     for m in METHODS
-    for i in range(max(1, sum(map(len, choices(METHODS[m]).values())) if e == home(a) else 1))
+    for i in range(max(1, len(turns(m)) if e == home(a) else 1))
 ]
 
 
