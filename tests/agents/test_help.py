@@ -58,7 +58,7 @@ def test_every_flag_has_words_of_its_own_and_its_default(told):
                 assert "(default:" in text
 
 
-UNIT = r"steps?|frames|updates|targets|tasks|losses|minibatches|injections|samples"
+UNIT = r"steps?|frames|updates|targets|tasks|losses|minibatches|gradients|injections|samples"
 
 
 def test_every_count_and_period_names_its_unit(told):
@@ -71,7 +71,8 @@ def test_every_count_and_period_names_its_unit(told):
 def test_the_head_says_how_a_period_is_written(capsys):
     with pytest.raises(SystemExit):
         parse("dqn", DQNConfig, ["--help"])
-    assert "Periods: 100k (agent steps), 1k:updates, never." in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Periods: 100k (agent steps), 1k:updates, 20k,40k, 20k..100k (below 100k), never." in said
 
 
 def test_a_reader_that_leaves_is_no_bug():
