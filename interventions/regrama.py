@@ -11,8 +11,8 @@ reborn unit's norm has gain 1 and offset 0 again, as in AgileRL; its outgoing we
 AgileRL's are small: --regrama-outgoing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from math import inf
 from typing import Literal
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from interventions.base import Intervention, Reach, Report, State
 from interventions.surgery import absent, chosen, recycle
-from nets.anatomy import Layer, score
+from nets.anatomy import Layer, Tape, record, score
 from nets.subject import Subject
 from replay.batch import Batch
 from runs.units import NEVER, NOWHEN, Condition, Every, broken
@@ -77,40 +77,20 @@ class ReGraMa(Intervention):
         layers = {name: chosen(part, self.regrama_groups) for name, part in subject.parts.items()}
         found: dict[str, Sizes] = {}
         with ExitStack() as stack:
-            shown = {name: stack.enter_context(passing(rows, self.regrama_score)) for name, rows in layers.items()}
+            tapes = {name: stack.enter_context(record(part.net, pre=True)) for name, part in subject.parts.items()}
             for loss in subject.losses(batch):
                 if loss.part not in found and (rows := layers[loss.part]):
-                    found[loss.part] = measured(loss.value, rows, shown[loss.part], self.regrama_score)
+                    found[loss.part] = measured(loss.value, rows, tapes[loss.part], self.regrama_score)
         return {name: sizes for name, sizes in found.items() if sizes}
 
 
-@contextmanager
-def passing(layers: Sequence[Layer], score: Score) -> Iterator[dict[str, Tensor]]:
-    """Within the block: {layer: what enters (a) or leaves (h) its activation} of the first pass that has a graph."""
-    seen: dict[str, Tensor] = {}
-
-    def keep(name: str) -> object:
-        def hook(module: object, args: tuple[Tensor, ...], out: Tensor) -> None:
-            x = args[0] if score == "a" else out
-            if x.requires_grad:
-                seen.setdefault(name, x)
-
-        return hook
-
-    hooks = [layer.act.register_forward_hook(keep(layer.name)) for layer in layers]  # type: ignore[arg-type]
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def measured(value: Tensor, layers: Sequence[Layer], seen: Mapping[str, Tensor], kind: Score) -> Sizes:
+def measured(value: Tensor, layers: Sequence[Layer], tape: Tape, kind: Score) -> Sizes:
     """g of every layer that the loss reaches; a frozen one is left out."""
+    seen = tape.pre if kind == "a" else tape.acts
     if kind == "w":
         tensors = {x.name: [m for m in x.writer.matrices if m.requires_grad] for x in layers}
     else:
-        tensors = {x.name: [seen[x.name]] for x in layers if x.name in seen}
+        tensors = {x.name: [seen[x.name]] for x in layers if x.name in seen and seen[x.name].requires_grad}
     flat = [tensor for row in tensors.values() for tensor in row]
     if not flat:
         return {}

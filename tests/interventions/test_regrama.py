@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from interventions.regrama import ReGraMa, activity, measured, passing
+from interventions.regrama import ReGraMa, activity, measured
+from nets.anatomy import Tape
 from nets.layers import Block, Linear
 from runs.rng import stream
 from tests.interventions.small import IMAGES, VECTORS, agent, fire, named, states
@@ -56,10 +57,10 @@ def test_opposite_gradients_of_two_samples_cancel_only_in_the_weights(score, goa
     with torch.no_grad():
         block.writer.weight.fill_(1.0), block.writer.bias.fill_(0.0)
         head.weight.copy_(torch.tensor([[1.0, -3.0]]))
-    with passing([layer], score) as seen:
-        out = head(block(torch.ones(2, 1)))
+    before = block.writer(torch.ones(2, 1))
+    out = head(behind := block.act(before))
     value = (out[0] - out[1]).sum() / 2
-    assert measured(value, [layer], seen, score)["fc"].tolist() == goal
+    assert measured(value, [layer], Tape({"fc": behind}, {}, {"fc": before}), score)["fc"].tolist() == goal
 
 
 def test_w_is_the_mean_size_over_incoming_weights_whatever_their_signs():
@@ -69,7 +70,7 @@ def test_w_is_the_mean_size_over_incoming_weights_whatever_their_signs():
         block.writer.weight.fill_(0.0), block.writer.bias.fill_(0.0)  # tanh'(0) = 1
         head.weight.copy_(torch.tensor([[1.0, -3.0]]))
     value = head(block(torch.tensor([[2.0, -4.0]]))).sum()  # dL/dw = (2, -4) and (-6, 12)
-    assert measured(value, [layer], {}, "w")["fc"].tolist() == [3.0, 9.0]
+    assert measured(value, [layer], Tape(), "w")["fc"].tolist() == [3.0, 9.0]
 
 
 def test_a_before_the_activation_sees_that_a_unit_is_dead_and_h_behind_it_does_not():
