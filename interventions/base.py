@@ -60,7 +60,7 @@ class Intervention:
     reach: ClassVar[Reach]
     touches: ClassVar[str]  # one line of docs/methods.md
     redraws: ClassVar[bool] = False  # whether apply() can draw networks anew, so that others must know
-    follows: ClassVar[bool] = False  # whether it acts only where another method has drawn networks anew
+    follows: ClassVar[bool] = False  # whether it acts after each reset that another method makes, and only then
     watches: ClassVar[bool] = False  # whether it reads subject.tape(part): activations and features of each update
     needs: ClassVar[str] = ""  # the flags without which it is refused, as typed; they may differ by agent
     clashes: ClassVar[str] = ""  # what it is refused with, for docs/methods.md
@@ -80,6 +80,11 @@ class Intervention:
         """When apply() falls due, if the switch is a Period."""
         switch = getattr(self, fields(self)[0].name)
         return switch if isinstance(switch, Period) else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it acts only where another method draws networks anew."""
+        return self.follows or (self.period is not None and self.period.unit == "resets" and not self.when)
 
     @property
     def when(self) -> When:
@@ -120,6 +125,8 @@ class Intervention:
     def after_backward(self, state: State, subject: Subject, part: str, batch: Batch) -> Report | None: ...
 
     def after_update(self, state: State, subject: Subject) -> Report | None: ...
+
+    def loaded(self, state: State, subject: Subject) -> None: ...  # the state, from a checkpoint
 
     def apply(self, state: State, subject: Subject) -> Report | None: ...
 

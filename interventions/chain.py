@@ -61,7 +61,7 @@ class Chain:
             def witness(name: str = name) -> Subject:
                 return view(stream("witness", name, clock["steps"], clock["updates"]))
 
-            problems += [*unknown(method, subject), *idle(method, self.methods), *barred(method, self.methods)]
+            problems += [*unknown(method, subject), *idle(method, self.methods, subject), *barred(method, self.methods)]
             problems += method.refuse(subject)
             self.links.append(Link(method, rng, subject, witness, self.settle))
         if problems:
@@ -208,10 +208,16 @@ def barred(method: Intervention, methods: Sequence[Intervention]) -> list[str]:
     return [f"{method.name()} and {other}: {why}" for other, why in method.excludes.items() if other in active]
 
 
-def idle(method: Intervention, methods: Sequence[Intervention]) -> Iterator[str]:
-    """A sentence if it waits for a reset and no active method makes one."""
-    if method.follows and not any(m.redraws for m in methods):
-        yield f"{fields(method)[0].name} does nothing where no network is drawn anew; add e.g. --reset-every 100k"
+def idle(method: Intervention, methods: Sequence[Intervention], subject: Subject) -> Iterator[str]:
+    """A sentence if it waits for what never comes: resets that no active method makes, or it alone; hard copies."""
+    switch, unit = fields(method)[0].name, method.period.unit if method.period else ""
+    if unit == "targets" and not any(part.tau == 1.0 for part in subject.parts.values()):
+        names = ", ".join(subject.parts)
+        yield f"{switch} {method.period}: part {names} has no hard target copies; write e.g. 2k:updates"
+    if method.redraws and unit == "resets":
+        yield f"{switch}: each firing is itself a reset; take another unit, e.g. 100k (agent steps)"
+    elif method.waits and not any(m.redraws for m in methods):
+        yield f"{switch} does nothing where no network is drawn anew; add e.g. --reset-every 100k"
 
 
 def unknown(method: Intervention, subject: Subject) -> list[str]:

@@ -138,6 +138,7 @@ class Link:
         self.fired, self.armed = saved.get("fired", self.fired), saved.get("armed", self.armed)
         self.sums = dict(saved.get("sums", []))
         self.rng.bit_generator.state = saved.get("rng", self.birth)
+        self.method.loaded(self.state, self.subject)
 
 
 def placed(state: Any, device: torch.device) -> Any:

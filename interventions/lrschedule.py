@@ -8,8 +8,8 @@ With L updates, of which W are the warm-up, the u-th (from 0) since the beginnin
     peak * (end + (1 - end) * (1 - x))                        linear, x = min((u - W) / (L - W), 1)
     peak * (end + (1 - end) * (1 + cos(pi x)) / 2)            cosine
 
-where peak is each part's own learning rate. Networks that a method trains beside the agent (ITER's students) and fits
-of probes keep the peak.
+where peak is each part's own learning rate. ITER's students learn at the agent's rate of the moment; fits of probes
+keep the peak.
 """
 
 from collections.abc import Iterator
@@ -42,6 +42,10 @@ class LRSchedule(Intervention):
     lrschedule_restart: Literal["tasks", "resets", "never"] = "tasks"
     """What begins it anew: a change of tasks (Lyle et al. 2024) or a reset (ours); never: it stays at its end"""
 
+    @property
+    def waits(self) -> bool:
+        return self.lrschedule_restart == "resets"
+
     def refuse(self, subject: Subject) -> Iterator[str]:
         rules = {
             "lrschedule_updates": (self.lrschedule_updates > 0, "at least 1"),
@@ -54,20 +58,25 @@ class LRSchedule(Intervention):
         yield from broken(self, rules)
 
     def init(self, subject: Subject) -> State:
-        """peaks: {part: the rate of each group of its optimizer}; restarts: those seen; begun: updates at the last."""
+        """peaks: {part: the rate of each group of its optimizer}; restarts: those seen; begun: updates at the last;
+        factor: of the peak, at the last update."""
         peaks = {name: [group["lr"] for group in part.opt.param_groups] for name, part in subject.parts.items()}
-        return {"peaks": peaks, "restarts": 0, "begun": 0}
+        return {"peaks": peaks, "restarts": 0, "begun": 0, "factor": 1.0}
 
     def before_update(self, state: State, subject: Subject, batch: Batch) -> Batch:
         clock = subject.clock
         restarts = 0 if self.lrschedule_restart == "never" else clock[self.lrschedule_restart]
         if restarts != state["restarts"]:
             state |= {"restarts": restarts, "begun": clock["updates"]}
-        factor = self.factor(clock["updates"] - state["begun"])
+        state["factor"] = self.factor(clock["updates"] - state["begun"])
+        self.loaded(state, subject)
+        return batch
+
+    def loaded(self, state: State, subject: Subject) -> None:
+        """The rates, which are no part of an optimizer's state."""
         for name, part in subject.parts.items():
             for group, peak in zip(part.opt.param_groups, state["peaks"][name], strict=True):
-                group["lr"] = factor * peak
-        return batch
+                group["lr"] = state["factor"] * peak
 
     def factor(self, update: int) -> float:
         """Of the peak, at an update since the beginning."""

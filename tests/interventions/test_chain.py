@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from agents.build import build
+from agents.dqn import DQN
 from interventions import base
 from interventions.base import Reach
 from interventions.catchup import CatchUp
@@ -15,6 +17,7 @@ from interventions.reset import Reset
 from runs.units import Period, when
 from tests.agents.tiny import agent as tiny
 from tests.agents.tiny import walked
+from tests.laws.members import parsed
 
 
 def started(*methods, **options):
@@ -136,6 +139,19 @@ def test_methods_hear_of_a_reset_before_it_and_after_all_of_its_tick():
     (state,) = [link.state for link in learner.chain.links if link.name == "listener"]
     assert state["heard"] == [{"q": ["head.value.bias", "head.value.weight"]}]
     assert learner.clock["resets"] == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--redo-every=1:resets"], "redo_every does nothing where no network is drawn anew; add e.g. --reset-every"),
+        (["--shrink-every=1:resets", "--reset-every=1500"], "shrink_every: each firing is itself a reset; take"),
+        (["--redo-every=1:targets", "--target-tau=0.5"], "redo_every 1:targets: part q has no hard target copies"),
+    ],
+)
+def test_a_period_that_never_comes_round_or_never_ends_is_refused(flags, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        build(DQN, parsed("dqn", "--env=toy:chain", *flags))
 
 
 def test_resets_are_a_unit_of_periods():

@@ -65,3 +65,17 @@ def test_what_begins_it_anew(kind):
 def test_a_warm_up_without_an_end_is_refused():
     assert taken("dqn", VECTORS, ON, "--lrschedule-warmup=10") is None
     assert taken("dqn", VECTORS, ON, "--lrschedule-warmup=9") is not None
+
+
+def test_a_checkpoint_brings_the_rate_back():
+    """Extra updates and probes may come before the next update sets it."""
+    world, learner = taken("dqn", VECTORS, ON)
+    learn(learner, world, 6)
+    _, resumed = taken("dqn", VECTORS, ON)
+    resumed.load_state_dict(learner.state_dict())
+    assert rates(resumed) == rates(learner) != rates(taken("dqn", VECTORS, ON)[1])
+
+
+def test_a_restart_with_resets_is_refused_where_nothing_resets():
+    assert taken("dqn", VECTORS, ON, "--lrschedule-restart=resets") is None
+    assert taken("dqn", VECTORS, ON, "--lrschedule-restart=resets", "--reset-every=5:updates")
