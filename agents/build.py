@@ -7,29 +7,16 @@ from difflib import get_close_matches
 import torch
 
 from agents.arena import Arena
-from agents.flags import Settings
+from agents.config import EVALUATED, PROBED, RECORDED, deciding
+from agents.flags import Settings, flatten, nearest
 from agents.learner import Learner
 from agents.school import School
 from agents.world import World
 from envs.streams import StreamSettings
 from interventions.chain import Chain
+from nets.anatomy import Network
 from probes import chosen
-
-# Tags that a condition may wait for, beside probes; all below those that end in a slash.
-RECORDED = (
-    *(
-        "return/train",
-        "return/eval",
-        "return/visit/",
-        "hns/train",
-        "hns/eval",
-        "length/train",
-        "visit/",
-        "task/",
-        "eval/",
-    ),
-    *("loss/", "grad/", "q/", "policy/", "accuracy", "clock/", "event/"),
-)
+from probes.norm import matrix
 
 
 def problems(settings: Settings) -> list[str]:
@@ -53,25 +40,27 @@ def unheard(settings: Settings) -> list[str]:
     for method in (m for m in settings.methods if m.when):
         tag = method.when.tag
         probe = tag.removeprefix("probe/").partition("/")[0]
-        if probe in measured or any(tag == t or (t[-1] == "/" and tag.startswith(t)) for t in RECORDED):
+        if probe in measured or deciding(tag) != PROBED:
             continue
         if probe in every:
             mend = f"; measure it by --probe-every and --probes, or --deep-every and --deep-probes {probe}"
         else:
-            near = get_close_matches(tag, [*every, *RECORDED], 1, 0)
-            mend = f"; did you mean {near[0]}?" if near else ""
+            mend = f"; {nearest(tag, [*every, *RECORDED])}"
         problems.append(f"{method.name()}_when: no number {tag!r} is recorded{mend}")
     return problems
 
 
 def unexamined(settings: Settings) -> Iterator[str]:
-    """A sentence for each method that reads evaluations, of a run whose first would come at its last step or never."""
-    run = settings.run
+    """A sentence for each method that reads evaluations, or waits for one, of a run whose first would come at its last
+    step or never."""
+    run, active = settings.run, [m for m in settings.methods if m.on]
     if run.eval_every.crossed(run.steps - 1):
         return
-    for method in (m for m in settings.methods if m.on and m.unexamined):
-        switch = fields(method)[0].name
-        yield f"{switch}: no evaluation comes before the end (eval_every {run.eval_every}); {method.unexamined}"
+    readers = {fields(m)[0].name: m.unexamined for m in active if m.unexamined}
+    waiting = [m for m in active if m.when and deciding(m.when.tag) == EVALUATED]
+    readers |= {f"{m.name()}_when": "evaluate earlier" for m in waiting}
+    for flag, mend in readers.items():
+        yield f"{flag}: no evaluation comes before the end (eval_every {run.eval_every}); {mend}"
 
 
 def unread(settings: Settings) -> Iterator[str]:
@@ -98,7 +87,36 @@ def build(kind: type[Learner], settings: Settings) -> tuple[World, Learner]:
     place = world(settings)
     kind.accepts(place.spec)
     chain, where = Chain(settings.methods), device(settings.run.device)
-    return place, kind(place.spec, settings.config, place.replay(), chain, settings.run.seed, where)
+    agent = kind(place.spec, settings.config, place.replay(), chain, settings.run.seed, where)
+    if wrong := list(misnamed(settings, agent)):
+        raise ValueError("\n".join(wrong))
+    return place, agent
+
+
+def misnamed(settings: Settings, agent: Learner) -> Iterator[str]:
+    """A sentence for each condition on a layer, weight or part that the agent does not have. Of a probe's tag only a
+    last word with a dot is sure to be a path; a loss is a part's, or a term with a weight of its own (spr_weight)."""
+    several = len(agent.parts) > 1
+    paths = {f"{name}.{x}" if several else x for name, part in agent.parts.items() for x in named(part.net)}
+    terms = [key.removesuffix("_weight") for key, _ in flatten(settings.config) if key.endswith("_weight")]
+    for method in (m for m in settings.methods if m.when):
+        tag = method.when.tag
+        first, _, word = tag.partition("/")
+        if first in ("loss", "grad"):
+            known = [*agent.parts, *(terms if first == "loss" else ())]
+        elif deciding(tag) == PROBED and "." in tag.rpartition("/")[2]:
+            first, _, word = tag.rpartition("/")
+            known = sorted(paths)
+        else:
+            continue
+        if word not in known:
+            near = nearest(tag, [f"{first}/{x}" for x in known])
+            yield f"{method.name()}_when: no number {tag!r} is recorded; {near}"
+
+
+def named(net: Network) -> list[str]:
+    """What the tags of probes call its layers and its weights."""
+    return [layer.name for layer in net.layers()] + [matrix(x) for x, p in net.named_parameters() if p.ndim > 1]
 
 
 def device(name: str) -> torch.device:

@@ -81,12 +81,28 @@ def unknown(probes: str) -> list[str]:
     return []
 
 
-# On resume: these may change, --steps may grow, everything else is frozen (docs/reliability.md, section 2).
+# On resume: these may change, --steps may grow, everything else is frozen (docs/reliability.md, section 2), as are
+# those of them that decide a number which a method acts on.
 FREE = {
     *("preset", "config", "root", "out", "device", "max_time", "save_every", "snapshot_every", "snapshot_optim"),
     *("eval_every", "eval_episodes", "probe_every", "probes", "deep_every", "deep_probes", "probe_batch"),
     "record_every",
 }
+
+# Tags that a condition may wait for, beside probes; all below those that end in a slash. For each, the free settings
+# that decide when it is measured, and of what.
+EVALUATED = ("eval_every", "eval_episodes")
+PROBED = ("probe_every", "probes", "probe_batch", "deep_every", "deep_probes")
+RECORDED: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("return/train", "return/visit/", "hns/train", "length/train", "visit/", "task/"), ()),
+    **dict.fromkeys(("return/eval", "hns/eval", "eval/"), EVALUATED),
+    **dict.fromkeys(("loss/", "grad/", "q/", "policy/", "accuracy", "clock/", "event/"), ("record_every",)),
+}
+
+
+def deciding(tag: str) -> tuple[str, ...]:
+    """The free settings that decide a number: of evaluations, of records, of nothing; else it is a probe's."""
+    return next((names for t, names in RECORDED.items() if tag == t or (t[-1] == "/" and tag.startswith(t))), PROBED)
 
 
 @dataclass(frozen=True)

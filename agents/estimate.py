@@ -32,11 +32,12 @@ def outlook(settings: Settings, world: World, agent: Learner, path: Path) -> str
 
 
 def total_seconds(world: World, agent: Learner, steps: int) -> float:
-    """Seconds of acting and learning for so many more agent steps, of which those of the warm-up learn nothing. Reads
-    only: no weight, no optimizer, no generator moves."""
+    """Seconds of acting and learning for so many more agent steps, of which those of the warm-up learn nothing, with
+    the updates that methods make before the first. Reads only: no weight, no optimizer, no generator moves."""
     batch = agent.replay.buffer(agent.learn.batch_size).each(torch.Tensor.zero_)
     updates = agent.pace.owed({**agent.clock, "steps": agent.clock["steps"] + steps})
-    return min(steps * acting(world, agent) + max(0, updates) * learning(agent, batch) for _ in range(TRIES))
+    updates = max(0, updates) + (agent.chain.ahead() if updates > 0 else 0)
+    return min(steps * acting(world, agent) + updates * learning(agent, batch) for _ in range(TRIES))
 
 
 def acting(world: World, agent: Learner) -> float:

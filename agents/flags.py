@@ -14,7 +14,7 @@ from typing import Any
 
 import tyro
 
-from agents.config import FREE, AgentConfig, RunConfig
+from agents.config import EVALUATED, FREE, AgentConfig, RunConfig, deciding
 from envs.make import GameSettings, canonical, family
 from envs.streams import StreamSettings
 from envs.tasks import TaskSettings
@@ -52,11 +52,18 @@ class Settings:
         return [m.name() for m in self.methods if m.on]
 
     @property
+    def free(self) -> set[str]:
+        """What may change on resume and is in no hash; what decides a number that a method acts on is not free."""
+        acted = [name for m in self.methods if m.when for name in deciding(m.when.tag)]
+        acted += [name for m in self.methods if m.on and m.unexamined for name in EVALUATED]
+        return {*FREE, "steps"}.difference(acted)
+
+    @property
     def directory(self) -> Path:
         """results/<env>/<agent+active interventions>/<seed>-<hash of the frozen settings that differ>."""
         if self.run.out:
             return Path(self.run.out)
-        frozen = {k: v for k, v in self.odd.items() if k not in FREE and k not in ("steps", "env", "seed")}
+        frozen = {k: v for k, v in self.odd.items() if k not in self.free and k not in ("env", "seed")}
         digest = hashlib.sha256(json.dumps(frozen, sort_keys=True).encode()).hexdigest()[:8]
         env = self.run.env.replace(":", "-").replace("/", "-")
         return Path(self.run.root) / env / "+".join([self.agent, *self.active]) / f"{self.run.seed}-{digest}"

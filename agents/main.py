@@ -16,7 +16,7 @@ from typing import NoReturn
 import torch
 
 from agents.build import build, problems
-from agents.config import FREE, AgentConfig
+from agents.config import AgentConfig
 from agents.estimate import outlook
 from agents.flags import BadInput, Settings, parse, refusals
 from agents.learner import Learner
@@ -60,7 +60,7 @@ def run(agent: type[Learner], config: type[AgentConfig], argv: Sequence[str]) ->
 
 def train(kind: type[Learner], settings: Settings) -> int:
     path, config = settings.directory, settings.saved()
-    if wrong := problems(settings) or directory.changes(path, config, settings.odd, {*FREE, "steps"}):
+    if wrong := problems(settings) or directory.changes(path, config, settings.odd, settings.free):
         raise BadInput("\n".join(wrong))
     if (done := directory.finished(path)) and done >= settings.run.steps:
         say(f"finished: {path} stands at {done:,} steps; raise --steps to go on")
@@ -105,20 +105,19 @@ def owned(path: Path) -> RunLock:
 
 def learn(session: Session) -> int:
     """The loop of interventions/base.py."""
-    agent, run, stop, start = session.agent, session.run, session.stop, time.monotonic()
+    agent, run, start = session.agent, session.run, time.monotonic()
     for _ in session.world.loop(agent, session.resumed):
         session.measure()
         over = session.step >= run.steps
-        leave = bool(stop)
-        if session.table.due("save", session.step) or leave or over:
-            session.save()
-        if leave:  # at the last step, too: an evaluation may have been cut short
-            say(f"stopped by {stop} at step {session.step:,}; the same command line continues")
-            return STOPPED
+        if session.pause(session.table.due("save", session.step) or over):
+            return STOPPED  # at the last step, too: an evaluation may have been cut short
         if over:
             break
-        agent.chain.tick()
+        if not session.ticked:
+            agent.chain.tick()
         while agent.owed() > 0:
+            if session.pretrain():
+                return STOPPED
             agent.update()
     picture = session.finish()
     extra = f" and {agent.clock['extra']:,} extra updates" if agent.clock["extra"] else ""

@@ -40,6 +40,7 @@ class Session:
         self.probes = {"probe": chosen(self.run.probes), "deep": chosen(self.run.deep_probes)}
         self.memory: dict[str, Memory] = {}  # of each probe that keeps something
         self.exact, self.reason = True, ""
+        self.ticked = False  # whether the tick of this step has been: a prelude is under way
         loaded = self.store.load()
         self.load(loaded) if loaded else world.begin()
         self.resumed = loaded is not None
@@ -60,9 +61,7 @@ class Session:
 
     def measure(self) -> None:
         """Everything due at this step, before any intervention of this step."""
-        for event in self.agent.chain.drain():  # of the step before
-            self.recorder.write(int(event.pop("step")), event)
-            self.agent.chain.observe(event)
+        self.events()  # of the step before
         for row in self.world.news(self.agent):
             self.write(row)
             if "return/train" in row:
@@ -78,6 +77,12 @@ class Session:
         if self.table.due("record", self.step):
             self.write(self.row())
         self.progress.update(self.step)
+
+    def events(self) -> None:
+        """What the interventions have done."""
+        for event in self.agent.chain.drain():
+            self.recorder.write(int(event.pop("step")), event)
+            self.agent.chain.observe(event)
 
     def row(self) -> dict[str, float]:
         """The means of the updates since the last row, and the speed."""
@@ -121,16 +126,44 @@ class Session:
 
     # ---- saving
 
+    def pause(self, due: bool) -> bool:
+        """A safe point: save if due or asked to stop; whether it was asked."""
+        leave = bool(self.stop)
+        if due or leave:
+            self.save()
+        if leave:
+            say(f"stopped by {self.stop} at step {self.step:,}; the same command line continues")
+        return leave
+
+    def pretrain(self) -> bool:
+        """The updates that methods make before the agent's first one, a safe point behind each; whether it was stopped
+        there. They are saved as often as the steps that owe as many."""
+        agent = self.agent
+        while agent.chain.ahead():
+            self.ticked = True
+            self.events()  # of this step's tick, before they can be saved
+            if not agent.clock["updates"]:
+                agent.targets.begin(agent.clock)  # as at the first update
+            self.progress.remark(agent.chain.pretrain())
+            self.progress.bar.miniters = 0  # drawn though no step passes
+            self.progress.update(self.step)
+            every = self.run.save_every.n
+            if self.pause(every > 0 and agent.clock["extra"] % max(1, int(every * agent.pace.ratio)) == 0):
+                return True
+        self.ticked = False
+        return False
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "agent": self.agent.state_dict(),
             "world": self.world.state_dict(),
             "table": self.table.state_dict(),
             "probes": self.memory,
+            **({"ticked": True} if self.ticked else {}),
         }
 
     def save(self) -> None:
-        """The one safe point. A state that is not finite is never saved."""
+        """A state that is not finite is never saved."""
         for name, part in self.agent.parts.items():
             if not all(bool(torch.isfinite(p).all()) for p in part.net.parameters()):
                 raise NotFinite(name, None)
@@ -151,7 +184,7 @@ class Session:
             for name, log in self.agent.replay.logs().items():
                 loaded.restore(name, log)
             self.world.load_state_dict(state["world"])
-            self.memory = state["probes"]
+            self.memory, self.ticked = state["probes"], state.get("ticked", False)
         except (KeyError, TypeError, ValueError) as error:
             raise Damaged(f"{self.path} holds the checkpoint of another agent or version: {error}") from error
         if pack.digest({**self.state_dict(), "table": state["table"]}) != loaded.digest:
@@ -167,6 +200,7 @@ class Session:
             tensors, rest = pack.encode(error.batch.named())
             (self.path / f"nonfinite-{self.step:09d}.safetensors").write_bytes(tensors)
             (self.path / f"nonfinite-{self.step:09d}.json").write_bytes(rest)
+            self.agent.chain.summary()  # what this update told of itself may not be finite
             self.save()
 
     def finish(self) -> Path:

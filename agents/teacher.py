@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.memory import memory
+from envs.tasks import split
+from interventions import methods
+from interventions.base import Intervention
 from nets.part import Weights
 from nets.subject import Subject
 from replay.batch import Batch
@@ -58,13 +61,15 @@ class Past:
 
 
 def read(path: str, learner: "Learner") -> Past:
-    """ValueError if the directory holds no checkpoint, or one of another agent or of other networks."""
+    """ValueError if the directory holds no checkpoint, or one of another agent, of other games or of other networks."""
     loaded, config = checkpoint.load(Path(path)), Path(path) / "config.json"
     if loaded is None or not config.is_file():
         raise ValueError(f"{path} holds no checkpoint; {MEND}")
     saved, mine = json.loads(config.read_text()), type(learner).__name__.lower()
     if saved["agent"] != mine:
         raise ValueError(f"{path} is a run of {saved['agent']}, this is {mine}; {MEND}")
+    if not games(learner.spec.name) <= games(saved["env"]):
+        raise ValueError(f"{path} is a run on {saved['env']}, this is on {learner.spec.name}; {MEND} on the same game")
     if learner.seen is not None or "seen" in loaded.state["agent"]:
         raise ValueError(f"{path}: the statistics of norm_obs are each run's own; leave --norm-obs out of both")
     nets = {name: state["net"] for name, state in loaded.state["agent"]["parts"].items()}
@@ -82,9 +87,16 @@ def check(path: str, nets: Mapping[str, Weights], learner: "Learner") -> None:
     for name in sorted(mine.keys() | theirs.keys()):
         here, there = (str(net.get(name, "not there")) for net in (mine, theirs))
         if here != there:
-            raise ValueError(
-                f"{path} has another network: {name} is {there} in it, {here} here; {MEND} and of its network flags"
-            )
+            mend = "train the teacher with the same network flags"
+            if "not there" in (here, there):
+                adding = [n for n, kind in methods().items() if kind.on_build is not Intervention.on_build]
+                mend += f" and the same of {', '.join(adding)}, which add to a network, or leave these out of both"
+            raise ValueError(f"{path} has another network: {name} is {there} in it, {here} here; {mend}")
+
+
+def games(env: str) -> set[str]:
+    """Those of a sequence of tasks, without what is changed of them."""
+    return {game for game, _ in split(env)}
 
 
 def shapes(nets: Mapping[str, Weights]) -> dict[str, list[int]]:

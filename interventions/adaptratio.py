@@ -5,6 +5,9 @@ copy. The authors' rule (Adaptive-Replay-Ratio, train_adapt_rr.py): every 50 epi
 where the two differ by at most .001 the ratio rises from .5 to 2, for good. They average it over the minibatches of the
 episode before a check, we measure --adaptratio-batch replay states, and leave encoders in. The other rule is ours: any
 recorded number, e.g. --adaptratio-when "dormant < 0.05", with a way back.
+Nothing is decided before the first update: an untrained network's units do not change. A check then measures nothing; a
+condition that comes true then, at step s, is looked at again from s steps after the first update on, when every number
+with a period has been recorded anew.
 """
 
 from collections.abc import Iterator
@@ -13,7 +16,7 @@ from math import inf
 
 import torch
 
-from interventions.base import Intervention, Reach, State
+from interventions.base import Intervention, Reach, Report, State
 from interventions.link import heard
 from nets.anatomy import record
 from nets.subject import Subject
@@ -53,8 +56,11 @@ class AdaptRatio(Intervention):
         yield from broken(self, rules)
         if not subject.acts:
             yield "adaptratio: a learner on data has no replay ratio, one step is one update; use an agent that acts"
-        if self.adaptratio_to == subject.ratio:
-            yield f"adaptratio_to {self.adaptratio_to:g} is the replay ratio already; choose another --replay-ratio"
+        if 0 < self.adaptratio_to <= subject.ratio:
+            yield (
+                f"adaptratio_to {self.adaptratio_to:g} is not above the replay ratio {subject.ratio:g}, which it is to "
+                "raise; take a higher one or a lower --replay-ratio"
+            )
         if self.adaptratio_every and self.adaptratio_when:
             yield "adaptratio_every and adaptratio_when are two signals; leave one of them out"
         if self.adaptratio_back and not self.adaptratio_when:
@@ -63,26 +69,50 @@ class AdaptRatio(Intervention):
             yield "adaptratio_every needs a network with a slow copy and hidden units; use --adaptratio-when"
 
     def init(self, subject: Subject) -> State:
-        """last: the fraction of active units at the last check, -1 before."""
+        """last: the fraction of active units at the last check, -1 before. While a condition waits that came true
+        before the first update: early, the step of that; then again, the step at which to look again."""
         return {"low": subject.ratio, "high": 0, "last": -1.0}
 
-    def after_update(self, state: State, subject: Subject) -> None:
-        if self.adaptratio_back and state["high"]:
-            value = heard(self.adaptratio_when.tag, subject.metrics)
-            if value is not None and self.adaptratio_when.back(value):
-                state["high"] = 0
-                subject.pace(state["low"])
+    def after_update(self, state: State, subject: Subject) -> Report | None:
+        """rose, fell: how often."""
+        steps, value = subject.clock["steps"], heard(self.adaptratio_when.tag, subject.metrics)
+        if "early" in state and subject.clock["updates"]:
+            state["again"] = steps + state.pop("early")
+        if value is None:
+            return None
+        if self.adaptratio_back and state["high"] and self.adaptratio_when.back(value):
+            state["high"] = 0
+            subject.pace(state["low"])
+            return {"fell": 1.0}
+        if steps >= state.get("again", inf) and self.adaptratio_when.beyond(value):
+            self.rise(state, subject)
+            return {"rose": 1.0}
+        return None
 
-    def apply(self, state: State, subject: Subject) -> None:
-        if state["high"] or (self.adaptratio_every and not self.settled(state, subject)):
-            return
-        state["high"] = 1
-        subject.pace(self.adaptratio_to)
+    def apply(self, state: State, subject: Subject) -> Report:
+        """active or signal: what was measured, if anything; ratio: from here on; rose: whether it did so now."""
+        found, rises = self.judged(state, subject)
+        if rises:
+            self.rise(state, subject)
+        elif self.adaptratio_when and not subject.clock["updates"]:
+            state["early"] = subject.clock["steps"]
+        return {**found, "ratio": subject.ratio, "rose": float(rises)}
 
-    def settled(self, state: State, subject: Subject) -> bool:
-        """Whether the active units are as many as at the last check."""
+    def judged(self, state: State, subject: Subject) -> tuple[dict[str, float], bool]:
+        """What was measured, and whether the ratio is to rise."""
+        may = subject.clock["updates"] > 0 and not state["high"]
+        signal = heard(self.adaptratio_when.tag, subject.metrics)
+        if signal is not None:
+            return {"signal": signal}, may
+        if not may:
+            return {}, False
         last, state["last"] = state["last"], active(subject, self.adaptratio_batch)
-        return bool(abs(state["last"] - last) <= self.adaptratio_gap)
+        return {"active": state["last"]}, abs(state["last"] - last) <= self.adaptratio_gap
+
+    def rise(self, state: State, subject: Subject) -> None:
+        state["high"] = 1
+        state.pop("again", None)
+        subject.pace(self.adaptratio_to)
 
 
 def judges(subject: Subject) -> list[str]:

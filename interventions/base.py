@@ -4,10 +4,11 @@ make = on_build(part, make)                each part, before weights exist
 state = init(subject)                      theta_0, norms, utilities
 for now in interact(agent, env):           act, step, replay.add, count, yield
     evaluate, probe, snapshot, record what is due      sees the agent before any reset of this step; acting()
-    save if due or asked                   the one safe point; a resumed run enters here
+    save if due or asked                   the safe point; a resumed run enters here
     stop if asked, or clock["steps"] >= --steps
     chain.tick()                           apply() of what has fallen due in steps, episodes, tasks, or by a condition
     while the replay ratio owes an update: agent.update()
+        before the first one: pretrain() as often as prelude() says, a safe point behind each
 
 update:
     batch = before_update(replay.sample())
@@ -111,6 +112,10 @@ class Intervention:
     def init(self, subject: Subject) -> State:
         return {}
 
+    def prelude(self, state: State) -> tuple[int, int]:
+        """How many updates it has made, and of how many, that come before the agent's first one."""
+        return 0, 0
+
     def before_update(self, state: State, subject: Subject, batch: Batch) -> Batch:
         return batch
 
@@ -122,6 +127,8 @@ class Intervention:
         return None
 
     # The hooks below are empty and called for the methods that fill them, hence no @abstractmethod.
+    def pretrain(self, state: State, subject: Subject) -> None: ...
+
     def after_backward(self, state: State, subject: Subject, part: str, batch: Batch) -> Report | None: ...
 
     def after_update(self, state: State, subject: Subject) -> Report | None: ...

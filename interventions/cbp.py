@@ -46,7 +46,7 @@ class CBP(Intervention):
     fires = "every update"
 
     cbp_rate: float = 0.0
-    """Fraction of the mature units that is replaced per update: rho (Dohare et al. 2024: 1e-4)"""
+    """Fraction of the mature units that is replaced per update: rho; 0 is off (Dohare et al. 2024: 1e-4)"""
     cbp_maturity: Count = 10_000
     """Updates for which a newborn unit is spared (Dohare et al. 2024: 10k in RL, 100 in supervised learning)"""
     cbp_utility: Utility = "contribution"

@@ -17,7 +17,7 @@ from nets.subject import Loss, Subject
 from replay.batch import Batch
 
 WHOLE = ("loss", "grad", "q", "policy", "speed")  # kinds of which every number stands in the same row
-ONCE = 1  # row that may lack a number: what compares with the last time is undefined at first
+ONCE = 1  # row since the first update that may lack a number: what compares with the last time is undefined at first
 
 
 class Unheard(ValueError):
@@ -81,6 +81,21 @@ class Chain:
         """Weights that act in place of a part's own, if a method has any."""
         rows = (link.method.acting(link.state, link.subject, part) for link in self.lending)
         return next((row for row in rows if row is not None), None)
+
+    # ---- before the first update
+
+    def ahead(self) -> int:
+        """Updates that methods have still to make before the agent's first one."""
+        return sum(max(0, of - made) for made, of in (x.method.prelude(x.state) for x in self.links))
+
+    def pretrain(self) -> str:
+        """One of them, and how far the method then is; "" if none is left."""
+        for link in self.links:
+            made, of = link.method.prelude(link.state)
+            if made < of:
+                link.hook(link.method.pretrain)
+                return f"{link.name}: {made + 1:,} of {of:,} offline updates"
+        return ""
 
     # ---- hook points of an update
 
@@ -166,7 +181,7 @@ class Chain:
             if not tag or heard(tag, self.metrics) is not None:
                 continue
             kin = [t for t in row if t == (kind := kind_of(tag)) or t.startswith(f"{kind}/")]
-            link.misses += bool(kin)
+            link.misses += bool(kin) and self.clock["updates"] > 0  # an optimizer has nothing to read before
             if kind_of(tag) == "speed" or link.misses > ONCE:
                 raise Unheard(f"{link.name}_when: no number {tag!r} is recorded{nearest(tag, kin)}")
 
@@ -198,7 +213,7 @@ def kind_of(tag: str) -> str:
 
 
 def nearest(tag: str, known: Sequence[str]) -> str:
-    near = get_close_matches(tag, [*known, *(t.removeprefix("probe/") for t in known)], 1, 0)
+    near = get_close_matches(tag, [*known, *(t.removeprefix("probe/") for t in known)], 1, 0.6)
     return f"; did you mean {near[0]}?" if near else ""
 
 

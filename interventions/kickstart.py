@@ -4,8 +4,9 @@ L + w_t KL(pi_T || pi_S) on the states of the agent's own minibatch; the paper's
 w_t falls linearly to 0 over --kickstart-until agent steps, from where training is plain, bit for bit; the paper adapts
 it by population-based training. A policy is softmax(Q / T), a Gaussian or a classifier's distribution.
 
-The teacher is another run's directory. It is read at the start and kept out of our checkpoints, which hold its digest;
-a resumed run compares it when it first asks the teacher, and stops with a sentence if it has changed.
+The teacher is another run's directory; it has played every game that we play, in whatever mode or difficulty. It is
+read at the start and kept out of our checkpoints, which hold its digest; a resumed run compares it when it first asks
+the teacher, and stops with a sentence if it has changed.
 """
 
 from collections.abc import Iterator
@@ -27,7 +28,10 @@ class Kickstart(Intervention):
 
     reach = Reach.LEARNING
     touches = "the loss"
-    clashes = "runs of another agent or network; `--norm-obs`"
+    clashes = (
+        "runs of another agent, game or network: of `infer`, `injection`, `--parseval-diagonal`, `popart` and "
+        "`specnorm` both have the same; `--norm-obs`"
+    )
 
     kickstart_from: str = ""
     """Directory of the run whose networks teach (Schmitt et al. 2018)"""

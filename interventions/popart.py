@@ -50,7 +50,7 @@ class PopArt(Intervention):
     clashes = "agents that regress no number (cross-entropy); `injection`; a `specnorm` of the output layer"
 
     popart_rate: float = 0.0
-    """Step of the running mean and variance of the goals, per update (ours 3e-4; rlax: 3e-3, arXiv:1602.07714)"""
+    """Step of the running mean and variance of the goals per update; 0 is off (ours 3e-4; rlax: 3e-3, 1602.07714)"""
     popart_floor: float = 0.01
     """Least sigma, so that goals that hardly differ are not blown up (ours: docs/algorithms.md; rlax: 1e-5)"""
     popart_moments: Literal["keep", "rescale"] = "keep"

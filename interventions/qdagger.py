@@ -1,17 +1,17 @@
 """QDagger (Agarwal et al. 2022, arXiv:2206.01626): first learn from another run's replay, then imitate it ever less.
 
 L_TD + 3 lambda_t KL(softmax(Q_T / .1) || softmax(Q_S / .1)), the mean over a batch. Before the first online update
---qdagger-updates extra updates are made on the teacher's own replay with lambda 1. Then lambda_t = max(1 - G_S / G_T,
-0), exactly 0 from --qdagger-until agent steps on. G is human-normalised where the teacher recorded that (hns/eval),
-else the raw return, with lambda at most 1. G_T is the teacher's last evaluation; G_S is ours, or by --qdagger-score
-train the mean of our last 10 games (CleanRL), of those that end between two updates the last one. lambda is 1 before
-the first evaluation or the tenth game: a run whose first evaluation is at its last step, as in the presets of
-Atari-100k, is refused. Our lambda may rise again, in the paper's code it stays at 0 once there. The paper's annealed
-learning rate is left out. n is the agent's: the paper has 3.
+--qdagger-updates extra updates are made on the teacher's own replay with lambda 1, each with a safe point behind it:
+a run that is stopped among them continues there. Then lambda_t = max(1 - G_S / G_T, 0), exactly 0 from --qdagger-until
+agent steps on. G is human-normalised where the teacher recorded that (hns/eval), else the raw return, with lambda at
+most 1. G_T is the teacher's last evaluation; G_S is ours, or by --qdagger-score train the mean of our last 10 games
+(CleanRL), of those that end between two updates the last one. lambda is 1 before the first evaluation or the tenth
+game: a run whose first evaluation is at its last step, as in the presets of Atari-100k, is refused. Our lambda may rise
+again, in the paper's code it stays at 0 once there. The paper's annealed learning rate is left out. n is the agent's:
+the paper has 3.
 
-The teacher is kept out of our checkpoints and compared as in kickstart.py. Nothing is saved within the offline phase:
-a run that is stopped there begins the phase again. So the default is one of the paper's 10 rounds of 100k updates: all
-of them take DQN on Atari half a day on a CPU, at .045 s an update.
+The teacher is kept out of our checkpoints and compared as in kickstart.py. The paper's 10 rounds of 100k offline
+updates take DQN on Atari half a day on a CPU, at .045 s an update.
 """
 
 from collections.abc import Iterator
@@ -36,12 +36,15 @@ class QDagger(Intervention):
 
     reach = Reach.LEARNING
     touches = "weights, optimizer, target by updates; the loss"
-    clashes = "runs of another agent or network, without a score above 0 or evaluations; `--norm-obs`; learners on data"
+    clashes = (
+        "runs of another agent, game or network: of `infer`, `injection`, `--parseval-diagonal`, `popart` and "
+        "`specnorm` both have the same; runs without a score above 0 or evaluations; `--norm-obs`; learners on data"
+    )
 
     qdagger_from: str = ""
     """Directory of the run that teaches; it needs evaluations of a return above 0 (Agarwal et al. 2022)"""
-    qdagger_updates: Count = 100_000
-    """Updates on the teacher's replay before the first online one (ours; Agarwal et al. 2022: 10 times as many)"""
+    qdagger_updates: Count = 1_000_000
+    """Updates on the teacher's replay before the first online one (Agarwal et al. 2022: 10 rounds of 100k)"""
     qdagger_weight: float = 3.0
     """Factor on lambda times the imitation (Agarwal et al. 2022: 3; CleanRL: 1)"""
     qdagger_temperature: float = 0.1
@@ -74,16 +77,21 @@ class QDagger(Intervention):
             yield f"qdagger_from: lambda needs a teacher's return above 0 and it {found}; use --kickstart-from"
 
     def init(self, subject: Subject) -> State:
-        state: State = {"digest": subject.teacher(self.qdagger_from).digest, "phase": "before"}
+        state: State = {"digest": subject.teacher(self.qdagger_from).digest, "made": 0, "offline": False}
         return state | ({"games": [], "episodes": 0} if self.qdagger_score == "train" else {})
 
+    def prelude(self, state: State) -> tuple[int, int]:
+        return state["made"], self.qdagger_updates
+
+    def pretrain(self, state: State, subject: Subject) -> None:
+        state["offline"] = True
+        subject.extra_update(batch=called(state, subject, self.qdagger_from).batch(0, subject))
+        state["offline"] = False
+        state["made"] += 1
+
     def before_update(self, state: State, subject: Subject, batch: Batch) -> Batch:
-        if state["phase"] == "before":
-            state["phase"] = "offline"
-            teacher = called(state, subject, self.qdagger_from)
-            for _ in range(self.qdagger_updates):
-                subject.extra_update(batch=teacher.batch(0, subject))
-            state["phase"] = "online"
+        while not state["offline"] and state["made"] < self.qdagger_updates:  # of an agent without a session
+            self.pretrain(state, subject)
         if self.qdagger_score == "train" and subject.clock["episodes"] > state["episodes"]:
             state["episodes"] = subject.clock["episodes"]
             tag = called(state, subject, self.qdagger_from).tag.replace("eval", "train")
@@ -94,7 +102,7 @@ class QDagger(Intervention):
         if loss.part not in pupils(subject):
             return loss.value
         teacher = called(state, subject, self.qdagger_from)
-        weight = self.qdagger_weight * (1.0 if state["phase"] == "offline" else self.share(state, subject, teacher))
+        weight = self.qdagger_weight * (1.0 if state["offline"] else self.share(state, subject, teacher))
         if not weight:
             return loss.value
         return loss.value + weight * policy_gap(subject, loss.part, batch, teacher.weights, self.qdagger_temperature)

@@ -52,6 +52,7 @@ class Reset(Intervention):
             yield "reset_target own: with --reset-init same there is one draw for all; use copy or keep"
         if self.reset_priorities == "refresh" and not subject.prioritized:
             yield "reset_priorities refresh: nothing is drawn by priority; add --priority-exponent .5, or keep"
+        yield from barren(subject, "reset", groups=self.reset_groups, parts=self.reset_parts)
 
     def init(self, subject: Subject) -> State:
         same = self.reset_init == "same"
@@ -69,3 +70,15 @@ class Reset(Intervention):
     def chosen(self, subject: Subject) -> Iterator[tuple[str, Part]]:
         names = self.reset_parts.split(",") if self.reset_parts else subject.parts
         return ((name, part) for name, part in subject.parts.items() if name in names)
+
+
+def barren(subject: Subject, method: str, groups: str = "", skip: str = "", parts: str = "") -> Iterator[str]:
+    """A sentence if words that the agent has choose no parameter together; of others the chain says which they are."""
+    names = parts.split(",") if parts else list(subject.parts)
+    known = {group for part in subject.parts.values() for group in part.groups()}
+    if not set(names) <= subject.parts.keys() or (groups and not set(groups.split(",")) <= known):
+        return
+    if not any(subject.parts[name].select(groups, skip) for name in names):
+        words = {"groups": groups, "skip": skip, "parts": parts}
+        flags = " ".join(f"--{method}-{kind} {word}" for kind, word in words.items() if word)
+        yield f"{method}: {flags} choose no parameter; change one of them"

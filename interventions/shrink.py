@@ -18,6 +18,7 @@ from typing import Literal
 import torch
 
 from interventions.base import Intervention, Reach, State
+from interventions.reset import barren
 from nets.part import Copy, Part, Weights
 from nets.subject import Subject
 from runs.units import NEVER, NOWHEN, Condition, Every, broken
@@ -62,6 +63,7 @@ class Shrink(Intervention):
             yield f"shrink_sigma is of --shrink-toward normal, but shrink_toward is {self.shrink_toward}; leave it out"
         if self.shrink_toward == "normal" and self.shrink_target == "own":
             yield "shrink_target own is a fresh draw, which --shrink-toward normal has not; use copy or keep"
+        yield from barren(subject, "shrink", self.shrink_groups, self.shrink_skip)
 
     def init(self, subject: Subject) -> State:
         stored = self.shrink_toward == "init"

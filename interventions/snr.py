@@ -42,7 +42,7 @@ class SNR(Intervention):
     fires = "every update"
 
     snr_eta: float = 0.0
-    """Rejection level: the fraction of gaps that are longer than the threshold (Farias & Jozefiak 2025, code: .01)"""
+    """Rejection level: the fraction of gaps longer than the threshold; 0 is off (Farias & Jozefiak 2025, code: .01)"""
     snr_adapt: Every = Period(10_000, "updates")
     """How often thresholds follow the gaps (Farias & Jozefiak 2025, code: 16:tasks; ours: 10k:updates)"""
     snr_expansion: float = 2.0

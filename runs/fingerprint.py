@@ -1,11 +1,13 @@
 """What bitwise equality needs (torch's reproducibility notes; docs/reliability.md), and where a run came from."""
 
+import hashlib
 import os
 import platform
 import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,14 @@ import torch
 
 EXACT = ("torch", "numpy", "ale-py", "mujoco", "dm-control", "gymnasium", "opencv-python-headless")
 PACKAGES = (*EXACT, "dm-env", "safetensors", "zstandard", "tensorboard", "tyro")
+ROOT = Path(__file__).resolve().parent.parent
 VARIABLES = ("OPENBLAS_CORETYPE", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")
 
 
 def fingerprint(device: str = "cpu") -> dict[str, str]:
     """Two runs with equal fingerprints and equal settings are equal to the last bit."""
     return {
+        "source": source(ROOT),
         "python": platform.python_version(),
         **versions(EXACT),
         "machine": platform.machine(),
@@ -34,13 +38,25 @@ def fingerprint(device: str = "cpu") -> dict[str, str]:
 
 
 def differences(a: Mapping[str, str], b: Mapping[str, str]) -> list[str]:
-    """One sentence for each key in which fingerprint `b`, ours, differs from `a`, the checkpoint's."""
-    keys = [key for key in {**a, **b} if a.get(key, "") != b.get(key, "")]
-    return [f"{key} was {a.get(key, '') or 'unset'}, is {b.get(key, '') or 'unset'}" for key in keys]
+    """One sentence for each key of `a`, the checkpoint's fingerprint, in which `b`, ours, differs; a key that is
+    younger than the checkpoint is not compared."""
+    keys = [key for key in a if a[key] != b.get(key, "")]
+    return [f"{key} was {a[key] or 'unset'}, is {b.get(key, '') or 'unset'}" for key in keys]
 
 
 def versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
     return {name: _version(name) for name in names}
+
+
+@cache
+def source(root: Path) -> str:
+    """The commit, and a hash of what was changed since: b568a32+1f0c9d2; "" where `root` is not a repository's own
+    directory, as after an installation. As it was when first asked, which is when the code was read."""
+    above, _, commit = _git(root, "rev-parse", "--show-cdup", "HEAD").partition("\n")
+    if above or not commit:
+        return ""
+    diff = _git(root, "diff", "HEAD")
+    return commit[:7] + (f"+{hashlib.sha256(diff.encode()).hexdigest()[:7]}" if diff else "")
 
 
 def provenance(root: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from math import isfinite
 from typing import Annotated, Any, Literal, cast, get_args
 
 from tyro.constructors import PrimitiveConstructorSpec
@@ -109,11 +110,16 @@ class When:
     def __str__(self) -> str:
         if not self:
             return "never"
-        tail = "" if self.rearm == self.level else f" rearm {self.rearm:g}"
-        return f"{self.tag} {'>' if self.above else '<'} {self.level:g}{tail}"
+        tail = "" if self.rearm == self.level else f" rearm {short(self.rearm)}"
+        return f"{self.tag} {'>' if self.above else '<'} {short(self.level)}{tail}"
 
 
 NOWHEN = When()
+
+
+def short(x: float) -> str:
+    """As few digits as read back as x: 3.0 -> "3"."""
+    return f"{x:g}" if float(f"{x:g}") == x else repr(x)
 
 
 def when(text: str) -> When:
@@ -129,6 +135,8 @@ def when(text: str) -> When:
         raise ValueError(
             f"{text!r} is no condition; write e.g. 'dormant > 0.3' or 'return/train < 20 rearm 30'"
         ) from None
+    if not (isfinite(found.level) and isfinite(found.rearm)):
+        raise ValueError(f"{text!r}: a level must be a finite number")
     if found.beyond(found.rearm):
         raise ValueError(f"{text!r} would never be armed again; rearm on the near side of {level}")
     return found

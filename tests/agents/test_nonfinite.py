@@ -64,11 +64,13 @@ def test_the_checkpoint_is_finite_and_says_that_it_is_not_exact(command, poison,
     assert not (tmp_path / "here/DONE").exists()
 
 
-def test_the_run_goes_on_when_the_cause_is_gone(command, poison, tmp_path, monkeypatch):
+@pytest.mark.parametrize("flags", [(), ("--l2init-weight=0.01",)])
+def test_the_run_goes_on_when_the_cause_is_gone(command, poison, tmp_path, monkeypatch, flags):
+    """What a penalty told of the spoilt loss is not recorded with the next."""
     poison(torch.nan)
-    command("--steps=60", *PROBED)
+    command("--steps=60", *PROBED, *flags)
     monkeypatch.setattr("agents.goals.huber", huber)
-    code, lines = command("--steps=60", *PROBED)
+    code, lines = command("--steps=60", *PROBED, *flags)
     assert code == 0
     assert any(line.startswith("continuing at step 25 of 60") for line in lines)
     assert weights(tmp_path / "here").isfinite().all()

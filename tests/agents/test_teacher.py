@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 from tempfile import mkdtemp
@@ -88,9 +89,52 @@ def test_another_network_is_refused_by_the_first_tensor_that_differs():
         read(str(past("dqn", ENV)), learner("--head=dueling"))
 
 
+@pytest.mark.parametrize(
+    "method",
+    ["--popart-rate=3e-4", "--infer-weight=0.1", "--specnorm-scale=1", "--injection-every=9", "--parseval-weight=1e-3"],
+)
+def test_a_network_with_something_added_names_the_methods_that_add(method):
+    flags = [method, *(["--parseval-diagonal"] if "parseval" in method else [])]
+    mend = "the same of infer, injection, parseval, popart, specnorm, which add to a network, or leave these out"
+    with pytest.raises(ValueError, match=rf"is not there in it, .* here; .*{mend} of both"):
+        read(str(past("dqn", ENV)), learner(*flags))
+
+
+def test_a_width_is_no_matter_of_methods():
+    with pytest.raises(ValueError, match=r"\[2, 8\] here; train the teacher with the same network flags$"):
+        read(str(past("dqn", ENV)), learner("--hidden=32"))
+
+
 def test_another_agent_is_refused():
     with pytest.raises(ValueError, match="is a run of dqn, this is sac"):
         read(str(past("dqn", ENV)), learner(name="sac", env="toy:reach"))
+
+
+def of(env):
+    """The directory of a run that says it was on this environment."""
+    run = copied()
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"env": env}))
+    return str(run)
+
+
+@pytest.mark.parametrize("env", ["Acrobot-v1", "toy:chain,toy:chain@reward=0.5"])
+def test_a_run_of_another_game_is_refused_though_its_network_is_the_same(env):
+    with pytest.raises(ValueError, match=f"is a run on {env}, this is on CartPole-v1; name .* on the same game"):
+        read(of(env), learner())
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1@reward=0.5", "Acrobot-v1,CartPole-v1"])
+def test_a_run_of_the_same_game_in_a_variant_or_in_a_sequence_is_a_teacher(env):
+    assert read(of(env), learner()).weights
+
+
+def test_a_student_of_several_games_needs_a_teacher_who_played_them_all():
+    made = learner("--task-every=30", env="CartPole-v1,CartPole-v1@reward=0.5")
+    assert read(of("CartPole-v1"), made).weights
+    made.spec = replace(made.spec, name="CartPole-v1,Acrobot-v1")
+    with pytest.raises(ValueError, match="this is on CartPole-v1,Acrobot-v1"):
+        read(of("CartPole-v1"), made)
 
 
 def test_statistics_of_observations_are_refused():

@@ -10,7 +10,7 @@ from agents.dqn import DQN
 from interventions import base
 from interventions.base import Reach
 from interventions.catchup import CatchUp
-from interventions.chain import Chain, Unheard
+from interventions.chain import Chain, Unheard, nearest
 from interventions.optreset import OptReset
 from interventions.redo import ReDo
 from interventions.reset import Reset
@@ -74,6 +74,22 @@ def test_a_number_that_its_probe_does_not_have_is_refused_with_the_nearest_name(
         Unheard, match=r"redo_when: no number 'dormant/torso.fc9' is .*; did you mean dormant/torso.fc1"
     ):
         learner.chain.observe(row)
+
+
+def test_rows_before_the_first_update_may_lack_a_number():
+    world, learner = tiny(methods=[ReDo(redo_when=when("curvature/edge > 1"))])
+    row = {"probe/curvature/top": 0.1}
+    for _ in range(3):
+        learner.chain.observe(row)
+    walked(world, learner, 40)
+    learner.chain.observe(row)
+    with pytest.raises(Unheard, match="no number 'curvature/edge' is recorded"):
+        learner.chain.observe(row)
+
+
+def test_a_hint_is_a_name_that_is_near_or_none():
+    assert nearest("step", ["probe/scale", "probe/entk"]) == ""
+    assert nearest("scal", ["probe/scale", "probe/entk"]) == "; did you mean scale?"
 
 
 def test_a_number_is_awaited_while_others_are_recorded():

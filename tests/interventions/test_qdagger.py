@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from agents.build import build
+from interventions import qdagger
+from interventions.imitation import policy_gap
 from interventions.qdagger import QDagger
 from runs.rng import stream
 from tests.laws.members import AGENTS, learn, parsed, past, same, small, taken, trained
@@ -143,7 +145,16 @@ def test_the_offline_updates_come_once_before_the_first_online_one_on_the_teache
     for _ in range(3):
         learner.update()
     assert learner.clock["extra"] == 3
-    assert link.state["phase"] == "online"
+    assert (link.state["made"], link.state["offline"]) == (3, False)
+
+
+def test_in_the_offline_phase_lambda_is_1_whatever_our_return(monkeypatch):
+    world, learner = dagger("dqn")
+    learner.chain.observe({"return/eval": 20.0})  # lambda is 0 as soon as it is over
+    asked = []
+    monkeypatch.setattr(qdagger, "policy_gap", lambda *args: asked.append(learner.clock["extra"]) or policy_gap(*args))
+    learn(learner, world, 3)
+    assert asked == [1, 2, 3]
 
 
 def test_the_loss_is_3_lambda_kl_at_a_temperature_of_a_tenth():

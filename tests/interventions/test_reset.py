@@ -194,6 +194,9 @@ def test_what_fires_with_a_reset_still_has_the_old_replay():
         (("classifier", "labels:generated", "--reset-inherit=0.5"), "labelled data"),
         (("dqn", VECTORS, "--reset-priorities=refresh"), "nothing is drawn by priority; add --priority-exponent"),
         (("classifier", "labels:generated", "--reset-priorities=refresh"), "nothing is drawn by priority"),
+        (("sac", "toy:reach", "--reset-groups=log_alpha", "--reset-parts=actor"), "^reset: .* choose no parameter; "),
+        (("dqn", VECTORS, "--reset-groups=haed"), "^reset_groups: no group 'haed'[^\\n]*did you mean head\\?$"),
+        (("dqn", VECTORS, "--reset-parts=actor"), "^reset_parts: no part 'actor'.*$"),
     ],
 )
 def test_what_has_no_meaning_is_refused_with_a_sentence(agent_flags, word):

@@ -5,7 +5,7 @@ import torch
 
 from interventions.shrink import Shrink
 from runs.rng import draw_seed, stream
-from tests.interventions.small import IMAGES, agent, fire, moments, named
+from tests.interventions.small import IMAGES, VECTORS, agent, fire, moments, named
 from tests.laws.members import learn, taken
 
 
@@ -135,3 +135,15 @@ def test_two_firings_toward_normal_use_different_noise():
 def test_a_sigma_that_nothing_reads_and_a_draw_that_is_not_made_are_refused(options, word):
     (sentence,) = Shrink(**options).refuse(agent(updates=1).view(None))
     assert word in sentence
+
+
+def test_groups_that_are_all_left_out_are_refused_with_a_sentence():
+    subject = agent(VECTORS, "--norm=layer", updates=1).view(None)
+    (sentence,) = Shrink(shrink_groups="norm").refuse(subject)
+    assert sentence == "shrink: --shrink-groups norm --shrink-skip norm choose no parameter; change one of them"
+    assert not list(Shrink(shrink_groups="norm", shrink_skip="").refuse(subject))
+
+
+def test_one_group_that_is_chosen_is_enough():
+    subject = agent(VECTORS, "--norm=layer", updates=1).view(None)
+    assert not list(Shrink(shrink_groups="norm,head").refuse(subject))

@@ -6,7 +6,9 @@ import sys
 import pytest
 import torch
 
-from runs.fingerprint import differences, fingerprint, provenance
+from runs.checkpoint import load
+from runs.fingerprint import ROOT, differences, fingerprint, provenance, source
+from tests.laws.members import trained
 
 
 def test_the_same_process_has_the_same_fingerprint():
@@ -39,11 +41,66 @@ def test_differences_name_what_is_only_on_one_side():
     assert differences({}, {}) == []
 
 
-def test_provenance_holds_commit_and_changes(tmp_path):
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
-    (tmp_path / "a.txt").write_text("one\n")
+def test_what_an_older_checkpoint_does_not_know_is_not_compared():
+    assert differences({"a": "1"}, {"a": "1", "source": "b568a32"}) == []
+    assert differences({"source": ""}, {"source": "b568a32"}) == ["source was unset, is b568a32"]
+
+
+def committed(path):
+    """A repository of one file and one commit."""
+    git = ["git", "-C", str(path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    (path / "a.txt").write_text("one\n")
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
         subprocess.run([*git, *command], check=True)
+
+
+def fresh(path):
+    """The source of a process that starts now."""
+    source.cache_clear()
+    return source(path)
+
+
+def test_the_source_is_part_of_it():
+    assert fingerprint()["source"] == source(ROOT)
+
+
+def test_the_source_is_the_commit_and_what_was_changed_since(tmp_path):
+    committed(tmp_path)
+    clean = fresh(tmp_path)
+    assert clean == provenance(tmp_path)["commit"][:7]
+    found = {clean}
+    for text in ("two\n", "three\n"):
+        (tmp_path / "a.txt").write_text(text)
+        assert source(tmp_path) in found  # the code that runs was read before
+        found.add(fresh(tmp_path))
+    assert len(found) == 3
+    assert all(name.startswith(clean) and len(name) in (7, 15) for name in found)
+    (tmp_path / "a.txt").write_text("one\n")
+    assert fresh(tmp_path) == clean
+
+
+def test_without_a_repository_of_its_own_the_source_is_unknown(tmp_path, monkeypatch):
+    committed(tmp_path)
+    (tmp_path / "site-packages").mkdir()
+    assert fresh(tmp_path / "site-packages") == ""
+    assert fresh(tmp_path / "nowhere") == ""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert fresh(tmp_path) == ""
+
+
+def test_a_resume_under_other_source_goes_on_and_says_so(tmp_path, monkeypatch, capsys):
+    for commit, steps in (("a1b2c3d", 60), ("d4e5f6a", 90)):
+        monkeypatch.setattr("runs.fingerprint.source", lambda root, commit=commit: commit)
+        trained("dqn", tmp_path / "run", "toy:chain", steps)
+    said = capsys.readouterr().err
+    assert "not bit for bit from here: source was a1b2c3d, is d4e5f6a" in said
+    loaded = load(tmp_path / "run")
+    assert not loaded.exact
+    assert loaded.reason == "resumed at step 61 where source was a1b2c3d, is d4e5f6a"
+
+
+def test_provenance_holds_commit_and_changes(tmp_path):
+    committed(tmp_path)
     assert provenance(tmp_path)["diff"] == ""
     (tmp_path / "a.txt").write_text("two\n")
     found = provenance(tmp_path)

@@ -206,6 +206,17 @@ def test_a_condition_is_read_and_written(text, condition):
     assert bool(condition) == (text != "never")
 
 
+@pytest.mark.parametrize("level", ["0.12345678", "1234567.5", "1e-09", "3"])
+def test_a_condition_is_written_with_every_digit_of_its_level(level):
+    assert str(when(f"dormant > {level}")) == f"dormant > {level}"
+
+
+@pytest.mark.parametrize("text", ["dormant > nan", "dormant < inf", "dormant > -inf", "dormant > 0.3 rearm -inf"])
+def test_a_level_that_is_no_finite_number_is_refused(text):
+    with pytest.raises(ValueError, match="a level must be a finite number"):
+        when(text)
+
+
 @pytest.mark.parametrize("text", ["dormant", "dormant > x", "dormant = 3", "> 0.3", "dormant > 0.3 until 0.2", ""])
 def test_what_is_no_condition_says_how_one_is_written(text):
     with pytest.raises(ValueError, match=r"write e\.g\. 'dormant > 0\.3'"):
