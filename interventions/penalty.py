@@ -86,5 +86,6 @@ def renew(kept: Mapping[str, Tensor], net: Network, redrawn: Collection[str]) ->
         return any(name.startswith(home) for name in redrawn)
 
     for name, x in kept.items():
-        if name in redrawn if name in parameters else near(name):
+        gone = name in redrawn if name in parameters else near(name)
+        if gone:
             x.copy_(live[name])

@@ -11,7 +11,7 @@ again, in the paper's code it stays at 0 once there. The paper's annealed learni
 the paper has 3.
 
 The teacher is kept out of our checkpoints and compared as in kickstart.py. The paper's 10 rounds of 100k offline
-updates take DQN on Atari half a day on a CPU, at .045 s an update.
+updates take DQN on Atari hours on a CPU: a plain one is 20 ms (docs/performance.md).
 """
 
 from collections.abc import Iterator
